@@ -21,7 +21,7 @@ interface Mapping {
   readonly io: IoCallbacks | undefined;
 }
 
-/** What answers accesses within pages that several ranges share differs from whole pages: see `#inPieces`. */
+/** The size of a page, which decides how accesses are taken apart: see `inPieces`. */
 const PAGE_SIZE = 4096;
 
 /**
@@ -43,10 +43,14 @@ export class AddressSpace {
   high = 0;
   /** Whether the last load or store failed. */
   fault = false;
+  /**
+   * The address of the failed part, valid while `fault` is set: that of the access, but for a misaligned one to anything
+   * else than RAM that of the aligned load (which may begin below the access) or of the byte stored.
+   */
+  faultAddress = 0;
 
   readonly #log: Log;
   readonly #nothing: Mapping;
-  readonly #scratch = new Uint8Array(8);
   readonly #ramWriteListeners: RamWriteListener[] = [];
   readonly #changeListeners: (() => void)[] = [];
   #view: FlatView | undefined;
@@ -106,7 +110,7 @@ export class AddressSpace {
       value = io.ops.read!(offset, size as 1 | 2 | 4);
     } catch (error) {
       io.busy = false;
-      return this.#failed(error);
+      return this.#failed(error, addr);
     }
     io.busy = false;
     this.fault = false;
@@ -138,7 +142,7 @@ export class AddressSpace {
       io.ops.write!(offset, size === 4 ? low >>> 0 : low & (size === 2 ? 0xffff : 0xff), size as 1 | 2 | 4);
     } catch (error) {
       io.busy = false;
-      this.#failed(error);
+      this.#failed(error, addr);
       return;
     }
     io.busy = false;
@@ -149,91 +153,51 @@ export class AddressSpace {
     this.fault = false;
     this.high = 0;
     const { bytes, io } = mapping;
-    const offset = addr + mapping.bias;
     const within = addr + size <= mapping.end;
-    if (bytes !== undefined && within) return this.#fromBytes(bytes, offset, size);
+    if (bytes !== undefined && within) return this.#fromBytes(bytes, addr + mapping.bias, size);
     if (addr % size !== 0 && !(within && io?.validUnaligned)) return this.#loadMisaligned(addr, size);
     if (mapping === this.#nothing) return this.#fail("read", addr, size, "nothing is mapped there");
-    if (io === undefined || this.#inPieces(mapping, addr, size)) {
-      const scratch = this.#scratch.subarray(0, size);
-      if (!this.#accepted("read", addr, size)) return 0;
-      try {
-        this.readBytes(addr, scratch);
-      } catch (error) {
-        return this.#failed(error);
-      }
-      this.fault = false;
-      return this.#fromBytes(scratch, 0, size);
-    }
-    const refusal = refusalOf(io, offset, size);
-    if (refusal !== undefined) return this.#fail("read", addr, size, refusal, mapping);
-    if (!io.readable) this.#complain("read", addr, size, "the region cannot be read: it reads as 0", mapping);
-    io.busy = true;
-    let low: number;
+    if (io !== undefined && !inPieces(mapping, addr, size)) return this.#readIo(mapping, io, addr, size);
+    if (!this.#accepted("read", addr, size)) return 0;
+    // Not a shared buffer: a callback may come back here.
+    const pieces = new Uint8Array(size);
     try {
-      low = io.read(offset, size);
+      this.readBytes(addr, pieces);
     } catch (error) {
-      io.busy = false;
-      return this.#failed(error);
+      return this.#failed(error, addr);
     }
-    io.busy = false;
     this.fault = false;
-    this.high = io.high;
-    return low;
+    this.high = 0;
+    return this.#fromBytes(pieces, 0, size);
   }
 
   #storeSlowly(mapping: Mapping, addr: number, size: AccessSize, low: number, high: number): void {
     this.fault = false;
     const { bytes, io } = mapping;
-    const offset = addr + mapping.bias;
     const within = addr + size <= mapping.end;
     if (bytes !== undefined && within) {
       if (mapping.region.kind === "rom") {
         this.#complain("write", addr, size, "the region is read-only: the write is ignored", mapping);
-        return;
+      } else {
+        toBytes(bytes, addr + mapping.bias, size, low, high);
+        this.#announce(mapping.region, addr + mapping.bias, size);
       }
-      toBytes(bytes, offset, size, low, high);
-      this.#announce(mapping.region, offset, size);
-      return;
-    }
-    if (addr % size !== 0 && !(within && io?.validUnaligned)) {
+    } else if (addr % size !== 0 && !(within && io?.validUnaligned)) {
       this.#storeMisaligned(addr, size, low, high);
-      return;
-    }
-    if (mapping === this.#nothing) {
+    } else if (mapping === this.#nothing) {
       this.#fail("write", addr, size, "nothing is mapped there");
-      return;
-    }
-    if (io === undefined || this.#inPieces(mapping, addr, size)) {
-      if (!this.#accepted("write", addr, size)) return;
-      const scratch = this.#scratch.slice(0, size);
-      toBytes(scratch, 0, size, low, high);
+    } else if (io !== undefined && !inPieces(mapping, addr, size)) {
+      this.#writeIo(mapping, io, addr, size, low, high);
+    } else if (this.#accepted("write", addr, size)) {
+      const pieces = new Uint8Array(size);
+      toBytes(pieces, 0, size, low, high);
       try {
-        this.writeBytes(addr, scratch);
+        this.writeBytes(addr, pieces);
+        this.fault = false;
       } catch (error) {
-        this.#failed(error);
-        return;
+        this.#failed(error, addr);
       }
-      this.fault = false;
-      return;
     }
-    const refusal = refusalOf(io, offset, size);
-    if (refusal !== undefined) {
-      this.#fail("write", addr, size, refusal, mapping);
-      return;
-    }
-    if (!io.writable)
-      this.#complain("write", addr, size, "the region cannot be written: the write is ignored", mapping);
-    io.busy = true;
-    try {
-      io.write(offset, size, low, high);
-    } catch (error) {
-      io.busy = false;
-      this.#failed(error);
-      return;
-    }
-    io.busy = false;
-    this.fault = false;
   }
 
   /** Two aligned loads, of which the middle is taken. */
@@ -245,53 +209,34 @@ export class AddressSpace {
     if (this.fault) return 0;
     const secondLow = this.load(addr - skip + size, size);
     const secondHigh = this.high;
-    this.high = 0;
     if (this.fault) return 0;
     if (size < 8) {
       const low = (firstLow >>> bits) | (secondLow << (size * 8 - bits));
       return size === 4 ? low >>> 0 : low & 0xffff;
     }
-    const words = [firstLow, firstHigh, secondLow, secondHigh];
-    const word = bits >>> 5;
-    const shift = bits & 31;
-    const wordAt = (index: number): number =>
-      shift === 0 ? words[index]! >>> 0 : ((words[index]! >>> shift) | (words[index + 1]! << (32 - shift))) >>> 0;
-    this.high = wordAt(word + 1);
-    return wordAt(word);
+    const first = bits < 32 ? firstLow : firstHigh;
+    const second = bits < 32 ? firstHigh : secondLow;
+    const third = bits < 32 ? secondLow : secondHigh;
+    this.high = funnel(second, third, bits % 32);
+    return funnel(first, second, bits % 32);
   }
 
   /** Stores of single bytes, from the lowest address up; the first that fails ends it. */
   #storeMisaligned(addr: number, size: AccessSize, low: number, high: number): void {
     for (let i = 0; i < size && !this.fault; i++) {
-      this.store(addr + i, 1, (i < 4 ? low >>> (8 * i) : high >>> (8 * (i - 4))) & 0xff, 0);
+      this.store(addr + i, 1, i < 4 ? low >>> (8 * i) : high >>> (8 * (i - 4)), 0);
     }
-  }
-
-  /**
-   * Whether an aligned access goes to its regions piece by piece, as DMA does: when it is larger than the one region
-   * there, or when the region would refuse it for its size but shares the page with others or with nothing.
-   */
-  #inPieces(mapping: Mapping, addr: number, size: number): boolean {
-    if (addr + size > mapping.end) return true;
-    const page = addr - (addr % PAGE_SIZE);
-    return size > mapping.io!.validMax && (page < mapping.start || page + PAGE_SIZE > mapping.end);
   }
 
   /** Whether all pieces of an access would be accepted; if not, the access has failed and nothing was called. */
   #accepted(what: "read" | "write", addr: number, size: number): boolean {
     for (let at = addr; at < addr + size; ) {
       const mapping = this.#lookup(at);
-      if (mapping === this.#nothing) {
-        this.#fail(what, addr, size, "nothing is mapped there");
-        return false;
-      }
       const length = pieceLength(mapping, at, addr + size - at);
-      const refusal =
-        mapping.io !== undefined
-          ? refusalOf(mapping.io, at + mapping.bias, length)
-          : what === "write" && mapping.region.kind === "rom"
-            ? "the region is read-only"
-            : undefined;
+      let refusal: string | undefined;
+      if (mapping === this.#nothing) refusal = "nothing is mapped there";
+      else if (mapping.io !== undefined) refusal = mapping.io.refusal(at + mapping.bias, length);
+      else if (what === "write" && mapping.region.kind === "rom") refusal = "the region is read-only";
       if (refusal !== undefined) {
         this.#fail(what, addr, size, refusal, mapping);
         return false;
@@ -299,6 +244,48 @@ export class AddressSpace {
       at += length;
     }
     return true;
+  }
+
+  // --- accesses of one io region, as the bus brings them there
+
+  #readIo(mapping: Mapping, io: IoCallbacks, addr: number, size: number): number {
+    const offset = addr + mapping.bias;
+    const refusal = io.refusal(offset, size);
+    if (refusal !== undefined) return this.#fail("read", addr, size, refusal, mapping);
+    if (!io.readable) this.#complain("read", addr, size, "the region cannot be read: it reads as 0", mapping);
+    io.busy = true;
+    let low: number;
+    try {
+      low = io.read(offset, size);
+    } catch (error) {
+      io.busy = false;
+      return this.#failed(error, addr);
+    }
+    io.busy = false;
+    this.fault = false;
+    this.high = io.high;
+    return low;
+  }
+
+  #writeIo(mapping: Mapping, io: IoCallbacks, addr: number, size: number, low: number, high: number): void {
+    const offset = addr + mapping.bias;
+    const refusal = io.refusal(offset, size);
+    if (refusal !== undefined) {
+      this.#fail("write", addr, size, refusal, mapping);
+      return;
+    }
+    if (!io.writable)
+      this.#complain("write", addr, size, "the region cannot be written: the write is ignored", mapping);
+    io.busy = true;
+    try {
+      io.write(offset, size, low, high);
+    } catch (error) {
+      io.busy = false;
+      this.#failed(error, addr);
+      return;
+    }
+    io.busy = false;
+    this.fault = false;
   }
 
   #fromBytes(bytes: Uint8Array, offset: number, size: number): number {
@@ -324,7 +311,7 @@ export class AddressSpace {
       if (mapping.bytes !== undefined) {
         into.set(mapping.bytes.subarray(offset, offset + length), done);
       } else {
-        const low = this.load(at, length as AccessSize);
+        const low = this.#readIo(mapping, mapping.io!, at, length);
         if (this.fault) throw new BusError(at, "access");
         toBytes(into, done, length, low, this.high);
       }
@@ -350,7 +337,7 @@ export class AddressSpace {
         this.#announce(mapping.region, offset, length);
       } else {
         const low = this.#fromBytes(bytes, done, length);
-        this.store(at, length as AccessSize, low, this.high);
+        this.#writeIo(mapping, mapping.io!, at, length, low, this.high);
         if (this.fault) throw new BusError(at, "access");
       }
       at += length;
@@ -388,15 +375,18 @@ export class AddressSpace {
   /** The access failed because of what the guest did. */
   #fail(what: "read" | "write", addr: number, size: number, reason: string, mapping?: Mapping): 0 {
     this.#complain(what, addr, size, reason, mapping);
-    this.fault = true;
-    this.high = 0;
-    return 0;
+    return this.#faultAt(addr);
   }
 
   /** A callback threw: BusError is an answer, anything else the model's bug. */
-  #failed(error: unknown): 0 {
+  #failed(error: unknown, addr: number): 0 {
     if (!(error instanceof BusError)) throw error;
+    return this.#faultAt(addr);
+  }
+
+  #faultAt(addr: number): 0 {
     this.fault = true;
+    this.faultAddress = addr;
     this.high = 0;
     return 0;
   }
@@ -404,7 +394,7 @@ export class AddressSpace {
   #complain(what: "read" | "write", addr: number, size: number, reason: string, mapping?: Mapping): void {
     if (!this.#log.enabled("guest_errors")) return;
     const place =
-      mapping === undefined
+      mapping === undefined || mapping === this.#nothing
         ? `0x${addr.toString(16)}`
         : `${mapping.region.name}+0x${(addr + mapping.bias).toString(16)} (0x${addr.toString(16)})`;
     this.#log.write("guest_errors", `invalid ${what} of ${size} byte${size === 1 ? "" : "s"} at ${place}: ${reason}`);
@@ -456,8 +446,14 @@ function toMapping({ start, end, region, offset }: FlatRange): Mapping {
   return { start, end, bias: offset - start, region, bytes: region.bytes, io: region.io };
 }
 
-function refusalOf(io: IoCallbacks, offset: number, size: number): string | undefined {
-  return io.busy ? "the region is being accessed already" : io.refusal(offset, size);
+/**
+ * Whether an aligned access that begins in `mapping` goes to its regions piece by piece, as DMA does: when the region
+ * ends within it, or when the region takes only smaller ones but shares the page with others or with nothing.
+ */
+function inPieces(mapping: Mapping, addr: number, size: number): boolean {
+  if (addr + size > mapping.end) return true;
+  const page = addr - (addr % PAGE_SIZE);
+  return size > mapping.io!.validMax && (page < mapping.start || page + PAGE_SIZE > mapping.end);
 }
 
 /** How many of the `remaining` bytes at `addr` go to the mapping in one piece. */
@@ -468,6 +464,11 @@ function pieceLength(mapping: Mapping, addr: number, remaining: number): number 
   let size = mapping.io.dmaMax;
   while (size > length || (!mapping.io.implUnaligned && offset % size !== 0)) size /= 2;
   return size;
+}
+
+/** The word that begins `shift` (below 32) bits up in the two words `low` and `high`. */
+function funnel(low: number, high: number, shift: number): number {
+  return shift === 0 ? low : ((low >>> shift) | (high << (32 - shift))) >>> 0;
 }
 
 function wordAt(bytes: Uint8Array, offset: number): number {

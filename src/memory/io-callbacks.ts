@@ -93,6 +93,7 @@ export class IoCallbacks {
 
   /** Why the bus refuses an access, undefined if it accepts it. */
   refusal(offset: number, size: number): string | undefined {
+    if (this.busy) return "the region is being accessed already";
     if (!this.validUnaligned && offset % size !== 0) return "the access is not aligned";
     if (size < this.validMin || size > this.validMax) {
       return `the region takes ${this.validMin} to ${this.validMax} bytes at a time`;

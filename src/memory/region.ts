@@ -12,13 +12,6 @@ export type RamAllocator = (size: number) => Uint8Array;
 
 export type MemoryRegionKind = "io" | "ram" | "rom" | "container" | "alias";
 
-/** A region in its container. */
-export interface Subregion {
-  readonly region: MemoryRegion;
-  readonly offset: bigint;
-  readonly priority: number;
-}
-
 /** The part of another region that an alias shows. */
 export interface AliasTarget {
   readonly region: MemoryRegion;
@@ -54,8 +47,10 @@ export class MemoryRegion extends QomObject {
 
   #enabled = true;
   #container: MemoryRegion | undefined;
+  #offset = 0n;
+  #priority = 0;
   /** In the order they hide each other: higher priority first, among equals the later added first. */
-  readonly #subregions: Subregion[] = [];
+  readonly #subregions: MemoryRegion[] = [];
   /** Told of every change below this region: the container, aliases of this region, address spaces. */
   readonly #observers = new Set<() => void>();
 
@@ -115,8 +110,18 @@ export class MemoryRegion extends QomObject {
     return this.#container;
   }
 
+  /** Where it is in its container, in bytes from the container's start. */
+  get offset(): bigint {
+    return this.#offset;
+  }
+
+  /** Its priority in its container. */
+  get priority(): number {
+    return this.#priority;
+  }
+
   /** The regions in this one, those that hide others first. */
-  get subregions(): readonly Subregion[] {
+  get subregions(): readonly MemoryRegion[] {
     return this.#subregions;
   }
 
@@ -130,19 +135,20 @@ export class MemoryRegion extends QomObject {
     }
     if (region.#shows(this)) throw new Error(`memory region ${region.name} would contain itself`);
     const index = this.#subregions.findIndex((other) => priority >= other.priority);
-    this.#subregions.splice(index < 0 ? this.#subregions.length : index, 0, { region, offset, priority });
+    this.#subregions.splice(index < 0 ? this.#subregions.length : index, 0, region);
     region.#container = this;
+    region.#offset = offset;
+    region.#priority = priority;
     this.#changed();
   }
 
   /** Takes `region` out again. */
   removeSubregion(region: MemoryRegion): void {
     if (region.#container !== this) throw new Error(`memory region ${region.name} is not in ${this.name}`);
-    this.#subregions.splice(
-      this.#subregions.findIndex((other) => other.region === region),
-      1,
-    );
+    this.#subregions.splice(this.#subregions.indexOf(region), 1);
     region.#container = undefined;
+    region.#offset = 0n;
+    region.#priority = 0;
     this.#changed();
   }
 
@@ -160,6 +166,6 @@ export class MemoryRegion extends QomObject {
   #shows(region: MemoryRegion): boolean {
     if (region === this) return true;
     if (this.target?.region !== undefined) return this.target.region.#shows(region);
-    return this.#subregions.some((subregion) => subregion.region.#shows(region));
+    return this.#subregions.some((subregion) => subregion.#shows(region));
   }
 }
