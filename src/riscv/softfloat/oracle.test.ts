@@ -152,6 +152,9 @@ function triplesFor(op: OpName, format: FloatFormat, seed: number): Triple[] {
   const random = new Random(seed);
   const specials = specialBits(format);
   const signed = specials.flatMap((bits) => [bits, bits | format.signBit]);
+  // One value of each kind, for all combinations of kinds.
+  const { infinity, quietBit, signBit } = format;
+  const kinds = [0n, 1n, infinity - 1n, infinity, infinity | 1n, infinity | quietBit].flatMap((x) => [x, x | signBit]);
   const box = (bits: bigint) => nanBox(format, bits);
   const triples: Triple[] = [];
   const count = 500 * rounds;
@@ -164,10 +167,14 @@ function triplesFor(op: OpName, format: FloatFormat, seed: number): Triple[] {
       break;
     case "two":
       for (const a of signed) for (let i = 0; i < 24; i++) triples.push([box(a), box(random.pick(signed)), 0n]);
+      for (const a of kinds) for (const b of kinds) triples.push([box(a), box(b), 0n]);
       break;
     case "three":
       for (let i = 0; i < 1500; i++) {
         triples.push([box(random.pick(signed)), box(random.pick(signed)), box(random.pick(signed))]);
+      }
+      for (const a of kinds) {
+        for (const b of kinds) for (const c of kinds) triples.push([box(a), box(b), box(c)]);
       }
   }
   for (let i = 0; i < count; i++) {
