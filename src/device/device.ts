@@ -64,16 +64,16 @@ export abstract class Device extends QomObject {
   /**
    * Brings the device to life in a machine. If that fails, everything that `onRealize` had realized below it is
    * unrealized again and the device is as before.
-   * @throws UserError if a property does not fit; Error if it is realized already
+   * @throws UserError if a property does not fit, or if it is realized already
    */
   realize(host: DeviceHost): void {
-    if (this.#realized) throw new Error(`${this.path} (${this.typeInfo.name}) is realized already`);
+    if (this.#realized) throw new UserError(`${this.path} (${this.typeInfo.name}) is realized already`);
     this.#host = host;
     try {
       this.onRealize();
       this.#realized = true;
     } catch (error) {
-      this.#release();
+      this.takeOff();
       throw error;
     }
   }
@@ -83,7 +83,7 @@ export abstract class Device extends QomObject {
     if (!this.#realized) return;
     this.#realized = false;
     this.onUnrealize();
-    this.#release();
+    this.takeOff();
   }
 
   /** Checks the properties and takes up the machine's services; realizes the devices that this one is made of. */
@@ -133,7 +133,8 @@ export abstract class Device extends QomObject {
     super.unparent();
   }
 
-  #release(): void {
+  /** What every unrealize does, and every realize that fails. */
+  protected takeOff(): void {
     unrealizeBelow(this);
     for (const timer of this.#timers) timer.cancel();
     this.#timers.length = 0;
@@ -152,6 +153,8 @@ function unrealizeBelow(object: QomObject): void {
 export abstract class SysBusDevice extends Device {
   readonly #mmio: MemoryRegion[] = [];
   readonly #irqs: { readonly name: string; line: IrqLine | undefined }[] = [];
+  /** How many of both the constructor made. */
+  readonly #constructed = { mmio: 0, irqs: 0 };
 
   /** The regions, in the order of `initMmio`; the board maps them. */
   get mmio(): readonly MemoryRegion[] {
@@ -163,12 +166,18 @@ export abstract class SysBusDevice extends Device {
     return this.#irqs.map((irq) => irq.name);
   }
 
-  /** Offers a region to the board. For the constructor, or `onRealize` where it depends on properties. */
+  /**
+   * Offers a region to the board. For the constructor, or `onRealize` where it depends on properties: such a region is
+   * gone when the device is unrealized, as are all from the map.
+   */
   protected initMmio(region: MemoryRegion): void {
     this.#mmio.push(this.addChild(`${region.name}[*]`, region));
   }
 
-  /** Makes an interrupt output: a function that the device calls with the level. It does nothing until connected. */
+  /**
+   * Makes an interrupt output: a function that the device calls with the level. It does nothing until connected.
+   * For the constructor or `onRealize`, as `initMmio`.
+   */
   protected initIrq(name = `irq${this.#irqs.length}`): IrqLine {
     const irq = { name, line: undefined as IrqLine | undefined };
     this.#irqs.push(irq);
@@ -186,4 +195,19 @@ export abstract class SysBusDevice extends Device {
 
   /** Writes the device's node, or nodes, into the device tree. */
   describe?(context: FdtContext): void;
+
+  override realize(host: DeviceHost): void {
+    if (!this.realized) {
+      this.#constructed.mmio = this.#mmio.length;
+      this.#constructed.irqs = this.#irqs.length;
+    }
+    super.realize(host);
+  }
+
+  protected override takeOff(): void {
+    super.takeOff();
+    for (const region of this.#mmio) region.container?.removeSubregion(region);
+    for (const region of this.#mmio.splice(this.#constructed.mmio)) region.unparent();
+    this.#irqs.length = this.#constructed.irqs;
+  }
 }

@@ -6,6 +6,7 @@ import { BusError } from "./bus-error.ts";
 import { ADDRESS_LIMIT, type FlatRange, type FlatView, renderFlatView } from "./flat-view.ts";
 import type { AccessSize, IoCallbacks } from "./io-callbacks.ts";
 import type { MemoryRegion } from "./region.ts";
+import { bytesToWord, funnel, truncate, wordsToBytes } from "./words.ts";
 
 /** Told of writes to RAM that did not go through the hart's own stores. */
 export type RamWriteListener = (region: MemoryRegion, offset: number, length: number) => void;
@@ -179,7 +180,7 @@ export class AddressSpace {
       if (mapping.region.kind === "rom") {
         this.#complain("write", addr, size, "the region is read-only: the write is ignored", mapping);
       } else {
-        toBytes(bytes, addr + mapping.bias, size, low, high);
+        wordsToBytes(bytes, addr + mapping.bias, size, low, high);
         this.#announce(mapping.region, addr + mapping.bias, size);
       }
     } else if (addr % size !== 0 && !(within && io?.validUnaligned)) {
@@ -190,7 +191,7 @@ export class AddressSpace {
       this.#writeIo(mapping, io, addr, size, low, high);
     } else if (this.#accepted("write", addr, size)) {
       const pieces = new Uint8Array(size);
-      toBytes(pieces, 0, size, low, high);
+      wordsToBytes(pieces, 0, size, low, high);
       try {
         this.writeBytes(addr, pieces);
         this.fault = false;
@@ -212,7 +213,7 @@ export class AddressSpace {
     if (this.fault) return 0;
     if (size < 8) {
       const low = (firstLow >>> bits) | (secondLow << (size * 8 - bits));
-      return size === 4 ? low >>> 0 : low & 0xffff;
+      return truncate(low, size);
     }
     const first = bits < 32 ? firstLow : firstHigh;
     const second = bits < 32 ? firstHigh : secondLow;
@@ -289,10 +290,8 @@ export class AddressSpace {
   }
 
   #fromBytes(bytes: Uint8Array, offset: number, size: number): number {
-    if (size === 1) return bytes[offset]!;
-    if (size === 2) return bytes[offset]! | (bytes[offset + 1]! << 8);
-    if (size === 8) this.high = wordAt(bytes, offset + 4);
-    return wordAt(bytes, offset);
+    if (size === 8) this.high = bytesToWord(bytes, offset + 4, 4);
+    return bytesToWord(bytes, offset, Math.min(size, 4));
   }
 
   // --- bytes: DMA and loaders
@@ -305,7 +304,7 @@ export class AddressSpace {
     let at = this.#checkRange(addr, into.length);
     for (let done = 0; done < into.length; ) {
       const mapping = this.#lookup(at);
-      if (mapping === this.#nothing) throw new BusError(at, "decode");
+      if (mapping === this.#nothing) this.#refuse("read", at, into.length - done, "decode", mapping);
       const length = pieceLength(mapping, at, into.length - done);
       const offset = at + mapping.bias;
       if (mapping.bytes !== undefined) {
@@ -313,7 +312,7 @@ export class AddressSpace {
       } else {
         const low = this.#readIo(mapping, mapping.io!, at, length);
         if (this.fault) throw new BusError(at, "access");
-        toBytes(into, done, length, low, this.high);
+        wordsToBytes(into, done, length, low, this.high);
       }
       at += length;
       done += length;
@@ -328,11 +327,11 @@ export class AddressSpace {
     let at = this.#checkRange(addr, bytes.length);
     for (let done = 0; done < bytes.length; ) {
       const mapping = this.#lookup(at);
-      if (mapping === this.#nothing) throw new BusError(at, "decode");
+      if (mapping === this.#nothing) this.#refuse("write", at, bytes.length - done, "decode", mapping);
       const length = pieceLength(mapping, at, bytes.length - done);
       const offset = at + mapping.bias;
       if (mapping.bytes !== undefined) {
-        if (mapping.region.kind === "rom") throw new BusError(at, "access");
+        if (mapping.region.kind === "rom") this.#refuse("write", at, length, "access", mapping);
         mapping.bytes.set(bytes.subarray(done, done + length), offset);
         this.#announce(mapping.region, offset, length);
       } else {
@@ -376,6 +375,18 @@ export class AddressSpace {
   #fail(what: "read" | "write", addr: number, size: number, reason: string, mapping?: Mapping): 0 {
     this.#complain(what, addr, size, reason, mapping);
     return this.#faultAt(addr);
+  }
+
+  /** DMA cannot go on. */
+  #refuse(what: "read" | "write", addr: number, size: number, kind: "decode" | "access", mapping: Mapping): never {
+    this.#complain(
+      what,
+      addr,
+      size,
+      kind === "decode" ? "nothing is mapped there" : "the region is read-only",
+      mapping,
+    );
+    throw new BusError(addr, kind);
   }
 
   /** A callback threw: BusError is an answer, anything else the model's bug. */
@@ -464,17 +475,4 @@ function pieceLength(mapping: Mapping, addr: number, remaining: number): number 
   let size = mapping.io.dmaMax;
   while (size > length || (!mapping.io.implUnaligned && offset % size !== 0)) size /= 2;
   return size;
-}
-
-/** The word that begins `shift` (below 32) bits up in the two words `low` and `high`. */
-function funnel(low: number, high: number, shift: number): number {
-  return shift === 0 ? low : ((low >>> shift) | (high << (32 - shift))) >>> 0;
-}
-
-function wordAt(bytes: Uint8Array, offset: number): number {
-  return (bytes[offset]! | (bytes[offset + 1]! << 8) | (bytes[offset + 2]! << 16) | (bytes[offset + 3]! << 24)) >>> 0;
-}
-
-function toBytes(bytes: Uint8Array, offset: number, size: number, low: number, high: number): void {
-  for (let i = 0; i < size; i++) bytes[offset + i] = i < 4 ? low >>> (8 * i) : high >>> (8 * (i - 4));
 }

@@ -1,6 +1,8 @@
 // The callbacks of an io region, and how an access becomes calls of them: QEMU's rules for `valid` (what the bus
 // accepts) and `impl` (what the callbacks take). docs/design/memory.md tells them in full.
 
+import { swapBytes, truncate } from "./words.ts";
+
 /** The size of an access in bytes. */
 export type AccessSize = 1 | 2 | 4 | 8;
 
@@ -168,15 +170,4 @@ export class IoCallbacks {
     }
     return sizes;
   }
-}
-
-/** The low `size` bytes of a 32-bit value, unsigned. */
-function truncate(value: number, size: number): number {
-  return size === 1 ? value & 0xff : size === 2 ? value & 0xffff : value >>> 0;
-}
-
-/** The low `size` (1, 2 or 4) bytes of a 32-bit value in reverse order, unsigned. */
-function swapBytes(value: number, size: number): number {
-  const reversed = (value << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24);
-  return reversed >>> (32 - 8 * size);
 }

@@ -5,17 +5,17 @@ import type { QomObject } from "./object.ts";
 import type { PropertyInfo } from "./property.ts";
 
 /**
- * A type: what QEMU's QOM calls TypeInfo.
+ * A type, whose objects are `T`: what QEMU's QOM calls TypeInfo.
  *
  * @example
- * export const bananaRomType: TypeInfo = {
+ * export const bananaRomType: TypeInfo<BananaRom> = {
  *   name: "banana-rom",
  *   parent: sysBusDeviceType,
  *   description: "identifies a banana chip",
  *   create: (type) => new BananaRom(type),
  * };
  */
-export interface TypeInfo {
+export interface TypeInfo<T extends QomObject = QomObject> {
   /** The name that users type: `banana-rom`. */
   readonly name: string;
   /** Where properties, interfaces and, if this type has none of its own, `create` come from. */
@@ -28,15 +28,15 @@ export interface TypeInfo {
   /** Its own properties; one of the parent's with the same name is replaced (for another default, say). */
   readonly properties?: Readonly<Record<string, PropertyInfo>>;
   /** Makes an object of `type`: this type, or one that inherits from it. */
-  readonly create?: (type: TypeInfo) => QomObject;
+  readonly create?: (type: TypeInfo) => T;
 }
 
 /** The root of all types. */
 export const objectType: TypeInfo = { name: "object", abstract: true };
 
 /** The type and its ancestors, the type itself first. */
-export function* lineage(type: TypeInfo): Generator<TypeInfo> {
-  for (let ancestor: TypeInfo | undefined = type; ancestor !== undefined; ancestor = ancestor.parent) yield ancestor;
+export function lineage(type: TypeInfo): TypeInfo[] {
+  return type.parent === undefined ? [type] : [type, ...lineage(type.parent)];
 }
 
 /** Whether `type` is `name`, inherits from it, or implements an interface of that name. */

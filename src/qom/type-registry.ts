@@ -10,17 +10,17 @@ import { isA, lineage, type TypeInfo } from "./type-info.ts";
  * Makes an object of a type and sets its properties in the order given.
  * @throws UserError if the type is abstract or a property does not fit
  */
-export function createObject(
-  type: TypeInfo,
+export function createObject<T extends QomObject>(
+  type: TypeInfo<T>,
   properties: Readonly<Record<string, PropertyValue>> = {},
   resolve?: ReferenceResolver,
-): QomObject {
-  let create: TypeInfo["create"];
-  for (const ancestor of lineage(type)) create ??= ancestor.create;
-  if (type.abstract === true || create === undefined) {
+): T {
+  const maker = lineage(type).find((ancestor) => ancestor.create !== undefined);
+  if (type.abstract === true || maker === undefined) {
     throw new UserError(`${type.name} is an abstract type: choose one that inherits from it`);
   }
-  const object = create(type);
+  // The type's author answers for an inherited `create` making a T.
+  const object = maker.create!(type) as T;
   for (const [name, value] of Object.entries(properties)) object.set(name, value, resolve);
   return object;
 }
