@@ -183,8 +183,9 @@ export class QomObject {
   }
 
   #resolveLink(label: string, info: PropertyInfo, path: string): QomObject {
-    const target = info.type === "link" ? this.resolve(path) : undefined;
-    if (target === undefined) throw new UserError(`${label}: there is no ${info.type} "${path}"`);
+    if (info.type !== "link") throw new UserError(`${label}: there is no ${info.type} "${path}"`);
+    const target = this.resolve(path);
+    if (target === undefined) throw new UserError(`${label}: there is no object at "${path}"`);
     return target;
   }
 

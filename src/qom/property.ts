@@ -119,7 +119,8 @@ function expectation(info: PropertyInfo): string {
 function checkInteger(label: string, info: PropertyInfo, range: IntegerRange, value: PropertyValue): PropertyValue {
   const integer = toInteger(info.type, value);
   if (integer === undefined || integer < range.min || integer > range.max) {
-    return reject(label, value, expectation(info));
+    const inexact = Number.isInteger(value) && !Number.isSafeInteger(value);
+    return reject(label, value, expectation(info), inexact ? " (from 2^53 on, give a bigint)" : "");
   }
   return range.big ? integer : Number(integer);
 }
