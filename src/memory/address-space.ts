@@ -93,7 +93,7 @@ export class AddressSpace {
    */
   load(addr: number, size: AccessSize): number {
     let mapping = this.#last;
-    if (addr < mapping.start || addr >= mapping.end) mapping = this.#find(addr);
+    if (!(addr >= mapping.start && addr < mapping.end)) mapping = this.#find(addr);
     const io = mapping.io;
     const offset = addr + mapping.bias;
     if (
@@ -125,7 +125,7 @@ export class AddressSpace {
    */
   store(addr: number, size: AccessSize, low: number, high: number): void {
     let mapping = this.#last;
-    if (addr < mapping.start || addr >= mapping.end) mapping = this.#find(addr);
+    if (!(addr >= mapping.start && addr < mapping.end)) mapping = this.#find(addr);
     const io = mapping.io;
     const offset = addr + mapping.bias;
     if (
@@ -350,7 +350,8 @@ export class AddressSpace {
    */
   ramAt(addr: number, length: number): Uint8Array | undefined {
     const mapping = this.#lookup(addr);
-    if (mapping.bytes === undefined || mapping.region.kind !== "ram" || addr + length > mapping.end) return undefined;
+    if (mapping.bytes === undefined || mapping.region.kind !== "ram") return undefined;
+    if (!(length >= 0 && addr + length <= mapping.end)) return undefined;
     return mapping.bytes.subarray(addr + mapping.bias, addr + mapping.bias + length);
   }
 
@@ -445,9 +446,9 @@ export class AddressSpace {
     while (low <= high) {
       const middle = (low + high) >>> 1;
       const mapping = mappings[middle]!;
-      if (addr < mapping.start) high = middle - 1;
-      else if (addr >= mapping.end) low = middle + 1;
-      else return mapping;
+      if (addr >= mapping.end) low = middle + 1;
+      else if (addr >= mapping.start) return mapping;
+      else high = middle - 1;
     }
     return this.#nothing;
   }

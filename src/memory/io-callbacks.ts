@@ -98,7 +98,8 @@ export class IoCallbacks {
     if (this.busy) return "the region is being accessed already";
     if (!this.validUnaligned && offset % size !== 0) return "the access is not aligned";
     if (size < this.validMin || size > this.validMax) {
-      return `the region takes ${this.validMin} to ${this.validMax} bytes at a time`;
+      const sizes = this.validMin === this.validMax ? `${this.validMin}` : `${this.validMin} to ${this.validMax}`;
+      return `the region takes ${sizes} bytes at a time`;
     }
     return undefined;
   }
