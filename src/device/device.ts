@@ -82,8 +82,11 @@ export abstract class Device extends QomObject {
   unrealize(): void {
     if (!this.#realized) return;
     this.#realized = false;
-    this.onUnrealize();
-    this.takeOff();
+    try {
+      this.onUnrealize();
+    } finally {
+      this.takeOff();
+    }
   }
 
   /** Checks the properties and takes up the machine's services; realizes the devices that this one is made of. */
@@ -94,7 +97,8 @@ export abstract class Device extends QomObject {
 
   /** A timer on the machine's clock that is cancelled when the device leaves. From `onRealize` on. */
   protected timer(name: string, fire: () => void): Timer {
-    const timer = this.host.clock.timer(`${this.path}/${name}`, fire);
+    const owner = this.parent === undefined ? this.typeInfo.name : this.path;
+    const timer = this.host.clock.timer(`${owner}/${name}`, fire);
     this.#timers.push(timer);
     return timer;
   }
