@@ -1,0 +1,314 @@
+/**
+ * The execution engine of one machine: its memory, the generated code, and the harts on it (docs/design/engine.md).
+ *
+ * @example
+ * const engine = new Engine({ harts: 1, ramBytes: 1 << 20, space, time: () => 0 });
+ * const ram = engine.allocateRam(1 << 20);
+ * space.root.addSubregion(0x80000000n, MemoryRegion.ram("ram", ram));
+ * engine.harts[0]!.reset(0x80000000n);
+ * engine.harts[0]!.run(1000);
+ */
+import { isaFunctions } from "../isa/functions.ts";
+import type { AddressSpace } from "../memory/address-space.ts";
+import type { AccessSize } from "../memory/io-callbacks.ts";
+import type { RamAllocator } from "../memory/region.ts";
+import { encodeModule, type Import, SignatureTable } from "../wasm/encoder.ts";
+import { F64, f64, type Func, fn, I32, ret } from "../wasm/ir.ts";
+import { lowerFunc } from "../wasm/lower.ts";
+import { accessCsr, writeCsrTables } from "./csr.ts";
+import { Decoder } from "./decoder.ts";
+import { allExtensions } from "./extensions.ts";
+import { fpFunctions } from "./fp.ts";
+import { Hart } from "./hart.ts";
+import { interpreterFunction } from "./interpreter.ts";
+import { CODE, CONTEXTS_PER_HART, CTX, FILL_LOG, HART_STRIDE, type MemoryLayout, OP, PAGE_CODE, PAGE_DIRTY, planMemory, RANGE, MAX_RANGES, S } from "./layout.ts";
+import { mmuFunctions } from "./mmu.ts";
+import { systemFunctions } from "./system.ts";
+import { trapFunctions } from "./traps.ts";
+
+export interface EngineOptions {
+  readonly harts: number;
+  /** All guest memory that `allocateRam` will hand out, ROMs included, in bytes. */
+  readonly ramBytes: number;
+  readonly space: AddressSpace;
+  /** Ticks of the machine's time base (mtime), a whole number. */
+  readonly time: () => number;
+  /** Instruction-set extensions of the harts; all by default. */
+  readonly extensions?: ReadonlySet<string>;
+  /** Decoded code pages to keep, 32 KiB each. */
+  readonly codePages?: number;
+}
+
+/** The functions of the generated module that the host calls; `h` is a hart's base. */
+export interface EngineExports {
+  run(h: number): number;
+  trapEnter(h: number, pc: bigint, cause: bigint, tval: bigint): void;
+  selectContexts(h: number): void;
+  flushAll(h: number): void;
+  flushFetch(h: number): void;
+  flushWrites(h: number): void;
+  purgeWrites(h: number, host: number): void;
+  fetchAddress(h: number, pc: bigint): number;
+  dataAddress(h: number, context: number, va: bigint, size: number, access: number): bigint;
+  syncStatus(h: number): void;
+  writeStatus(h: number, value: bigint, mask: bigint): void;
+}
+const EXPORTS: readonly (keyof EngineExports)[] = ["trapEnter", "selectContexts", "flushAll", "flushFetch", "flushWrites", "purgeWrites", "fetchAddress", "dataAddress", "syncStatus", "writeStatus"];
+
+const I = I32;
+/** The host's functions. Physical addresses cross as f64: exact, and no BigInt. */
+const IMPORTS: readonly [string, readonly (typeof I32 | typeof F64)[], boolean][] = [
+  ["mmioLoad", [I, F64, I], true],
+  ["mmioStore", [I, F64, I], false],
+  ["decode", [I, I], false],
+  ["newCodePage", [I], true],
+  ["fetchSingle", [I], true],
+  ["rawInstruction", [I], true],
+  ["codeWritten", [I, I], false],
+  ["csrSlow", [I, I, I, I], true],
+  ["softfloat", [I, I, I], false],
+  ["traceTrap", [I], false],
+];
+
+/** Whether the host's relaxed multiply-add rounds once. */
+function probeFused(): boolean {
+  const signatures = new SignatureTable();
+  const probe: Func = fn("probe", { a: F64, b: F64, c: F64 }, [F64], ({ a, b, c }) => [ret(f64.relaxed_madd(a, b, c))]);
+  try {
+    const bytes = encodeModule([], signatures, [lowerFunc(probe, new Map(), signatures, true)]);
+    const f = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports.probe as (a: number, b: number, c: number) => number;
+    const x = 1 + 2 ** -30;
+    // x*x - x*x rounded: the rounding error, 2^-60, shows only when the product is not rounded first.
+    return f(x, x, -(x * x)) === 2 ** -60;
+  } catch {
+    return false;
+  }
+}
+
+export class Engine {
+  readonly memory: WebAssembly.Memory;
+  readonly layout: MemoryLayout;
+  readonly harts: readonly Hart[];
+  readonly space: AddressSpace;
+  readonly extensions: ReadonlySet<string>;
+  readonly exports: EngineExports;
+  readonly decoder: Decoder;
+  /** Called for each trap while a hart's `traceTraps` is set: cause and tval are in S.fa and S.fb. */
+  onTrap: (hart: Hart) => void = () => {};
+
+  readonly view: DataView;
+  readonly u8: Uint8Array;
+  readonly i32: Int32Array;
+  readonly u32: Uint32Array;
+  private ramNext: number;
+  private codeNext: number;
+  private readonly scratchSlot: Int32Array;
+  private readonly time: () => number;
+
+  constructor(options: EngineOptions) {
+    this.space = options.space;
+    this.time = options.time;
+    this.extensions = options.extensions ?? allExtensions;
+    const layout = planMemory(options.harts, options.ramBytes, options.codePages);
+    this.layout = layout;
+    const pages = layout.total / 65536;
+    if (pages > 65536) throw new RangeError(`the machine needs ${layout.total} bytes; a WebAssembly memory has 4 GiB`);
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const { buffer } = this.memory;
+    this.view = new DataView(buffer);
+    this.u8 = new Uint8Array(buffer);
+    this.i32 = new Int32Array(buffer);
+    this.u32 = new Uint32Array(buffer);
+    this.ramNext = layout.ram;
+    this.codeNext = layout.code;
+    this.scratchSlot = new Int32Array(options.harts);
+    this.decoder = new Decoder(buffer, this.extensions);
+    writeCsrTables(this.view, layout);
+    this.exports = this.instantiate(pages);
+    this.harts = Array.from({ length: options.harts }, (_, n) => new Hart(this, n));
+    for (const hart of this.harts) {
+      hart.set32(S.scratchPage, layout.scratch + hart.index * CODE.stride + CODE.header);
+      this.decoder.clearScratch(hart.get32(S.scratchPage));
+      // The log says nothing of the first state: make the first flush clear everything.
+      for (let c = 0; c < CONTEXTS_PER_HART; c++) this.u32[(hart.get32(S.contexts) + c * CTX.stride + CTX.fills) >> 2] = FILL_LOG + 1;
+      this.exports.flushAll(hart.base);
+    }
+    this.space.onChange(() => this.mapChanged());
+    this.space.onRamWrite((region, offset, length) => {
+      const bytes = region.bytes!;
+      if (bytes.buffer === buffer) this.stored(bytes.byteOffset + offset, length);
+    });
+    this.mapChanged();
+  }
+
+  /** Guest memory that the harts reach directly: zeroed, page aligned. */
+  readonly allocateRam: RamAllocator = (size) => {
+    const rounded = Math.ceil(size / 4096) * 4096;
+    if (this.ramNext + rounded > this.layout.total) throw new RangeError(`allocateRam: ${size} bytes are more than was planned`);
+    const bytes = new Uint8Array(this.memory.buffer, this.ramNext, size);
+    this.ramNext += rounded;
+    return bytes;
+  };
+
+  /** The address map changed: tell generated code where RAM and ROM are. */
+  private mapChanged(): void {
+    const { layout, view } = this;
+    let count = 0;
+    // Large ranges first: the search in generated code is linear.
+    const ranges = this.space.flatView.ranges
+      .filter((r) => r.region.bytes !== undefined && r.region.bytes.buffer === this.memory.buffer)
+      .sort((a, b) => b.end - b.start - (a.end - a.start));
+    for (const r of ranges.slice(0, MAX_RANGES)) {
+      const at = layout.ranges + count * RANGE.stride;
+      view.setBigUint64(at + RANGE.first, BigInt(r.start), true);
+      view.setBigUint64(at + RANGE.last, BigInt(r.end) - 1n, true);
+      view.setUint32(at + RANGE.host, r.region.bytes!.byteOffset + Number(r.offset), true);
+      view.setUint32(at + RANGE.writable, r.region.kind === "ram" ? 1 : 0, true);
+      count++;
+    }
+    view.setUint32(layout.rangeCount, count, true);
+    for (const hart of this.harts ?? []) this.exports.flushAll(hart.base);
+  }
+
+  /** RAM was written other than by a hart's store: mark pages dirty, drop decoded code. */
+  private stored(host: number, length: number): void {
+    if (length === 0) return;
+    const { layout, u8 } = this;
+    for (let page = host >>> 12; page <= (host + length - 1) >>> 12; page++) {
+      const flags = u8[layout.pageFlags + page]!;
+      u8[layout.pageFlags + page] = flags | PAGE_DIRTY;
+      if (flags & PAGE_CODE) {
+        const first = Math.max(host, page << 12 >>> 0);
+        this.codeWritten(first, Math.min(host + length, (page + 1) * 4096) - first);
+      }
+    }
+  }
+
+  /** Decoded instructions in [host, host + length), within a page, are no longer what memory says. */
+  private codeWritten(host: number, length: number): void {
+    const code = this.i32[(this.layout.codePage >> 2) + (host >>> 12)]!;
+    if (code) this.decoder.forget(code, host & 4095, length);
+  }
+
+  /** A decoded page for the code at `host`; when all are used, everything is decoded anew. */
+  private newCodePage(host: number): number {
+    const { layout } = this;
+    if (this.codeNext === layout.scratch) this.dropCode();
+    const page = this.codeNext + CODE.header;
+    this.codeNext += CODE.stride;
+    this.decoder.clearPage(page, host);
+    const number = host >>> 12;
+    this.i32[(layout.codePage >> 2) + number] = page;
+    this.u8[layout.pageFlags + number]! |= PAGE_CODE;
+    // From now on a store to this page must be seen: no write entry may stay.
+    const entry = this.i32[(layout.writeEntry >> 2) + number]!;
+    if (entry !== 0) {
+      for (const hart of this.harts) this.exports.purgeWrites(hart.base, host);
+      this.i32[(layout.writeEntry >> 2) + number] = 0;
+    }
+    return page;
+  }
+
+  /** Forgets all decoded code. */
+  dropCode(): void {
+    const { layout } = this;
+    for (let page = layout.code + CODE.header; page < this.codeNext; page += CODE.stride) {
+      const number = this.u32[(page + CODE.hostPage) >> 2]! >>> 12;
+      this.i32[(layout.codePage >> 2) + number] = 0;
+      this.u8[layout.pageFlags + number]! &= ~PAGE_CODE;
+    }
+    this.codeNext = layout.code;
+    for (const hart of this.harts) this.exports.flushFetch(hart.base);
+  }
+
+  /**
+   * Decodes the one instruction at a hart's pc into its scratch page and returns that page, or 0 with a fault: for
+   * instructions that cross a page end, and for pages that PMP divides.
+   */
+  private fetchSingle(h: number): number {
+    const hart = this.hartAt(h);
+    const pc = hart.pc;
+    const first = this.exports.fetchAddress(h, pc);
+    if (first === 0) return 0;
+    const { view, decoder } = this;
+    let raw = view.getUint16(first, true);
+    if ((raw & 3) === 3) {
+      const second = this.exports.fetchAddress(h, pc + 2n);
+      if (second === 0) return 0;
+      raw |= view.getUint16(second, true) << 16;
+    }
+    const page = hart.get32(S.scratchPage);
+    const last = this.scratchSlot[hart.index]!;
+    if (last) this.view.setUint16(last, 1, true);
+    const ip = page + (Number(pc & 0xffen) << 3);
+    decoder.write(ip, raw);
+    this.scratchSlot[hart.index] = ip + OP.handler;
+    return page;
+  }
+
+  /** The raw encoding of the instruction at a hart's pc, for the tval of an illegal instruction. */
+  private rawInstruction(h: number): number {
+    const hart = this.hartAt(h);
+    const first = this.exports.fetchAddress(h, hart.pc);
+    hart.set32(S.fault, 0);
+    if (first === 0) return 0;
+    const low = this.view.getUint16(first, true);
+    if ((low & 3) !== 3) return low;
+    const second = this.exports.fetchAddress(h, hart.pc + 2n);
+    hart.set32(S.fault, 0);
+    return second === 0 ? low : low | (this.view.getUint16(second, true) << 16);
+  }
+
+  hartAt(h: number): Hart {
+    return this.harts[(h - this.layout.harts) / HART_STRIDE]!;
+  }
+
+  private instantiate(pages: number): EngineExports {
+    const { layout, space, i32, u32 } = this;
+    const env: Record<string, (...args: number[]) => number | undefined> = {
+      mmioLoad: (h, address, size) => {
+        const low = space.load(address!, size as AccessSize);
+        if (size === 8) i32[(h! + S.ioHigh.offset) >> 2] = space.high;
+        if (space.fault) i32[(h! + S.ioFault.offset) >> 2] = 1;
+        return low;
+      },
+      mmioStore: (h, address, size) => {
+        const at = (h! + S.ioValue.offset) >> 2;
+        space.store(address!, size as AccessSize, u32[at]!, u32[at + 1]!);
+        if (space.fault) i32[(h! + S.ioFault.offset) >> 2] = 1;
+        return undefined;
+      },
+      decode: (page, ip) => void this.decoder.decode(page!, ip!),
+      newCodePage: (host) => this.newCodePage(host! >>> 0),
+      fetchSingle: (h) => this.fetchSingle(h!),
+      rawInstruction: (h) => this.rawInstruction(h!),
+      codeWritten: (host, length) => void this.codeWritten(host! >>> 0, length!),
+      csrSlow: (h, csr, operation, writes) => {
+        const hart = this.hartAt(h!);
+        return accessCsr(hart, csr!, operation!, hart.get64(S.fa), writes !== 0);
+      },
+      softfloat: (h, code, rm) => void this.hartAt(h!).softfloat(code!, rm!),
+      traceTrap: (h) => void this.onTrap(this.hartAt(h!)),
+    };
+    const imports: Import[] = [
+      { kind: "memory", module: "env", name: "memory", initial: pages, maximum: pages, shared: true },
+      ...IMPORTS.map(([name, params, result]): Import => ({ kind: "func", module: "env", name, sig: { params, results: result ? [I32] : [] } })),
+    ];
+    const functions = [...isaFunctions, ...mmuFunctions(layout), ...trapFunctions(), ...systemFunctions(layout), ...fpFunctions(probeFused())];
+    const index = new Map<string, number>();
+    for (const [name] of IMPORTS) index.set(name, index.size);
+    for (const f of functions) index.set(f.name, index.size);
+    const signatures = new SignatureTable();
+    const compiled = functions.map((f) => lowerFunc(f, index, signatures, (EXPORTS as readonly string[]).includes(f.name)));
+    compiled.push(interpreterFunction(layout, index, signatures));
+    const bytes = encodeModule(imports, signatures, compiled);
+    const module = new WebAssembly.Module(bytes);
+    const instance = new WebAssembly.Instance(module, { env: { ...env, memory: this.memory } });
+    return instance.exports as unknown as EngineExports;
+  }
+
+  /** Ticks of the time base, for the `time` CSR. */
+  ticks(): number {
+    return this.time();
+  }
+}

@@ -1,0 +1,337 @@
+/**
+ * Tier 0: the interpreter, generated from the instruction table. One function, `run`, dispatches over decoded
+ * operations with one br_table; registers live in memory, so that anything may look at them between instructions.
+ *
+ * Position: `page` is the decoded page, `va` the virtual address that its first halfword has, `ip` the operation.
+ * The pc follows from them: va + (ip - page) / 8. An operation is 16 bytes and stands for a halfword of code.
+ *
+ * Counting: `budget` is decremented before an instruction and given back where it does not retire, so that
+ * instret = instretEnd - budget is exact whenever the host looks.
+ */
+import { insns } from "../isa/table.ts";
+import type { AmoInfo, LoadInfo } from "../isa/semantics.ts";
+import { FuncLowering, type Backend, type FuncIndex } from "../wasm/lower.ts";
+import type { CompiledFunc, SignatureTable } from "../wasm/encoder.ts";
+import { br, call, callStmt, type Expr, I32, I64, i32, i64, iff, label, type Local, local, ret, set, type Stmt } from "../wasm/ir.ts";
+import {
+  ACCESS_READ, ACCESS_WRITE, ATTENTION_LEAVE, CAUSE, CTX, EXIT, FIRST_INSN_HANDLER, HANDLER_CROSS, HANDLER_DECODE, HANDLER_RELOOKUP, type MemoryLayout, OP, PAGE_CODE, PAGE_DIRTY, S, XTLB_ENTRIES,
+} from "./layout.ts";
+import { entryOf, loadOf, storeOf, tagHits } from "./mmu.ts";
+import { interruptPossible } from "./traps.ts";
+
+const signedLoad = (size: number, addr: Expr): Expr => (size === 8 ? i64.load : size === 4 ? i64.load32_s : size === 2 ? i64.load16_s : i64.load8_s)(addr);
+const signExtend = (size: number, v: Expr): Expr => (size === 4 ? i64.extend32_s(v) : size === 2 ? i64.extend16_s(v) : i64.extend8_s(v));
+
+/** Builds `run(h) -> exit`. */
+export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signatures: SignatureTable): CompiledFunc {
+  const h = local(I32, "h");
+  const ip = local(I32, "ip");
+  const page = local(I32, "page");
+  const va = local(I64, "va");
+  const budget = local(I32, "budget");
+  const pcLocal = local(I64, "pc");
+  const exitCode = local(I32, "exitCode");
+  const cause = local(I64, "cause");
+  const tval = local(I64, "tval");
+
+  const exit = label("exit");
+  const lookup = label("lookup");
+  const next = label("next");
+  const trapped = label("trapped");
+  const faulted = label("faulted");
+  const illegal = label("illegal");
+  const attend = label("attend");
+
+  const field16 = (offset: number): Expr => i32.load16_u(ip, offset);
+  const register = (offset: number): Expr => i64.load(i32.add(h, field16(offset)), 0);
+  const currentPc = i64.add(va, i64.extend_u(i32.shr_u(i32.sub(ip, page), 3)));
+  const length = i32.load8_u(ip, OP.length);
+  const immediate = i64.load32_s(ip, OP.imm);
+
+  /** Continues with the next operation. */
+  const advance: Stmt[] = [set(ip, i32.add(ip, i32.shl(length, 3))), br(next)];
+  const leavePage = (target: Expr): Stmt[] => [set(pcLocal, target), br(lookup)];
+  /** After the host ran: something may want attention before the next instruction. */
+  const attendIfAsked: Stmt[] = [iff(S.attention.get(h), [set(pcLocal, i64.add(currentPc, i64.extend_u(length))), br(attend)])];
+  const spill: Stmt[] = [S.pc.set(h, currentPc), S.budget.set(h, budget)];
+  const checkFault: Stmt = br(faulted, S.fault.get(h));
+
+  /** `host` becomes the place of an aligned atomic access in this memory, by the TLB's table at `table` or the slow way. */
+  const atomicHost = (host: Local, address: Expr, size: number, table: number, access: number): Stmt[] => {
+    const ea = local(I64, "ea");
+    const entry = local(I32, "entry");
+    return [
+      set(ea, address),
+      set(entry, entryOf(S.tlb.get(h), ea)),
+      iff(
+        // Same page, and no bit set below the access size.
+        i64.eq(i64.sub(ea, i64.load(entry, table)), i64.and(ea, 4096 - size)),
+        [set(host, i32.add(i32.wrap(ea), i32.load(entry, table + 8)))],
+        [set(host, call(I32, "atomicAddress", h, ea, i32.const(size), i32.const(access))), br(faulted, i32.eqz(host))],
+      ),
+    ];
+  };
+  /** After an atomic store: pages with code, or that PMP keeps out of the TLB, are looked after. */
+  const stored = (host: Local, size: number): Stmt[] => [
+    iff(i32.ne(i32.and(i32.load8_u(i32.shr_u(host, 12), m.pageFlags), PAGE_DIRTY | PAGE_CODE), PAGE_DIRTY), [callStmt("ramStored", host, i32.const(size))]),
+  ];
+
+  const effects: Record<string, (args: readonly Expr[], data: unknown) => readonly Stmt[]> = {
+    rd: ([e]) => [i64.store(i32.add(h, field16(OP.rd)), e!)],
+    frd: ([e]) => [i64.store(i32.add(h, field16(OP.rd)), e!), S.fsDirty.set(h, 1)],
+    fp: (_a, data) => [
+      br(illegal, S.fsOff.get(h)),
+      ...((data as { rounding: boolean }).rounding ? [br(illegal, i32.and(i32.eq(i32.load8_u(ip, OP.rm), 7), i32.gt_u(S.frm.get(h), 4)))] : []),
+    ],
+    load([address], data) {
+      const { size, signed, to } = data as LoadInfo;
+      const ea = local(I64, "ea");
+      const entry = local(I32, "entry");
+      const at = i32.add(i32.wrap(ea), i32.load(entry, 8));
+      return [
+        set(ea, address!),
+        set(entry, entryOf(S.tlb.get(h), ea)),
+        iff(
+          tagHits(entry, ea, size),
+          [set(to, signed && size < 8 ? signedLoad(size, at) : loadOf(size, at))],
+          [
+            ...spill,
+            set(to, call(I64, "loadSlow", h, ea, i32.const(size))),
+            checkFault,
+            ...(signed && size < 8 ? [set(to, signExtend(size, to))] : []),
+            ...attentionAfter,
+          ],
+        ),
+      ];
+    },
+    store([address, value], data) {
+      const { size } = data as { size: number };
+      const ea = local(I64, "ea");
+      const entry = local(I32, "entry");
+      return [
+        set(ea, address!),
+        set(entry, entryOf(S.tlb.get(h), ea)),
+        iff(
+          tagHits(entry, ea, size, CTX.write),
+          [storeOf(size, i32.add(i32.wrap(ea), i32.load(entry, CTX.write + 8)), value!)],
+          [...spill, callStmt("storeSlow", h, ea, value!, i32.const(size)), checkFault, ...attendIfAsked],
+        ),
+      ];
+    },
+    amo([address], data) {
+      const { size, to, next: newValue } = data as AmoInfo;
+      const host = local(I32, "host");
+      return [
+        ...atomicHost(host, address!, size, CTX.write, ACCESS_WRITE),
+        set(to, signedLoad(size, host)),
+        storeOf(size, host, newValue(to)),
+        ...stored(host, size),
+      ];
+    },
+    lr([address], data) {
+      const { size, to } = data as LoadInfo;
+      const host = local(I32, "host");
+      return [
+        ...atomicHost(host, address!, size, CTX.read, ACCESS_READ),
+        set(to, signedLoad(size, host)),
+        S.resAddr.set(h, i64.extend_u(host)),
+        S.resValue.set(h, to),
+      ];
+    },
+    sc([address, value], data) {
+      const { size, to } = data as LoadInfo;
+      const host = local(I32, "host");
+      return [
+        ...atomicHost(host, address!, size, CTX.write, ACCESS_WRITE),
+        set(to, 1),
+        iff(i32.and(i64.eq(S.resAddr.get(h), i64.extend_u(host)), i64.eq(S.resValue.get(h), signedLoad(size, host))), [
+          storeOf(size, host, value!),
+          ...stored(host, size),
+          set(to, 0),
+        ]),
+        S.resAddr.set(h, -1n),
+      ];
+    },
+    branch([c]) {
+      return [iff(c!, [set(ip, i32.add(ip, i32.shl(i32.load(ip, OP.imm), 3))), ...insidePage]), ...advance];
+    },
+    "jump-imm": () => [set(ip, i32.add(ip, i32.shl(i32.load(ip, OP.imm), 3))), ...insidePage],
+    jump: ([target]) => leavePage(target!),
+    trap: ([c, t]) => [set(cause, c!), set(tval, t!), br(trapped)],
+    ecall: () => [set(cause, i64.add(CAUSE.ecallU, i64.extend_u(S.priv.get(h)))), set(tval, 0), br(trapped)],
+    "fence.i": () => [],
+    yield: () => [...spill, S.pc.set(h, i64.add(currentPc, 4)), iff(i32.const(1), [ret(EXIT.budget)])],
+    wfi: () => [
+      ...spill,
+      br(illegal, call(I32, "privileged", h, i32.const(0))),
+      S.pc.set(h, i64.add(currentPc, 4)),
+      iff(interruptPossible(h), [set(pcLocal, i64.add(currentPc, 4)), br(attend)]),
+      ret(EXIT.wfi),
+    ],
+    mret: () => [br(illegal, i32.ne(S.priv.get(h), 3)), callStmt("trapReturn", h, i32.const(3)), set(pcLocal, S.pc.get(h)), br(attend)],
+    sret: () => [br(illegal, call(I32, "privileged", h, i32.const(1))), callStmt("trapReturn", h, i32.const(1)), set(pcLocal, S.pc.get(h)), br(attend)],
+    "sfence.vma": ([address, asid]) => [
+      br(illegal, call(I32, "privileged", h, i32.const(2))),
+      callStmt("sfence", h, address!, asid!, i32.eqz(field16(OP.rs1)), i32.eqz(field16(OP.rs2))),
+      // The page that runs may be one whose translation changed.
+      ...leavePage(i64.add(currentPc, 4)),
+    ],
+    "sfence.inval": () => [br(illegal, i32.eqz(S.priv.get(h)))],
+    csr: ([source], data) => csr(data, source!),
+    "csr-imm": (_a, data) => csr(data, i64.load8_u(ip, OP.rs3)),
+    "cbo.zero": ([address]) => [
+      ...spill,
+      br(illegal, i32.eqz(call(I32, "cboAllowed", h, i32.const(7)))),
+      callStmt("cboZero", h, address!),
+      checkFault,
+      ...attendIfAsked,
+    ],
+    "cbo.clean": ([address]) => [br(illegal, i32.eqz(call(I32, "cboAllowed", h, i32.const(6)))), callStmt("cboCheck", h, address!), checkFault],
+    "cbo.inval": ([address]) => [br(illegal, i32.eqz(call(I32, "cboAllowed", h, i32.const(4)))), callStmt("cboCheck", h, address!), checkFault],
+  };
+  /** After a slow load the destination is not written yet, so attention waits for the end of the instruction. */
+  const attentionAfter: Stmt[] = [iff(S.attention.get(h), [S.budget.set(h, budget), set(budget, 0)])];
+  /** ip was moved by a branch: it may have left the page. */
+  const insidePage: Stmt[] = [
+    br(next, i32.lt_u(i32.sub(ip, page), 4096 * 8)),
+    ...leavePage(i64.add(va, i64.extend_s(i32.shr_s(i32.sub(ip, page), 3)))),
+  ];
+  const csr = (data: unknown, source: Expr): Stmt[] => {
+    const status = local(I32, "status");
+    return [
+      ...spill,
+      S.fa.set(h, source),
+      set(status, call(I32, "csrAccess", h, i32.load(ip, OP.imm), i32.const((data as { operation: number }).operation), i32.load8_u(ip, OP.rm))),
+      br(illegal, i32.eq(status, 1)),
+      i64.store(i32.add(h, field16(OP.rd)), S.result.get(h)),
+      // 2: the change reaches translation, privilege or interrupts: look everything up again.
+      iff(i32.eq(status, 2), [set(budget, S.budget.get(h)), set(pcLocal, i64.add(currentPc, 4)), br(attend)]),
+    ];
+  };
+
+  const operands: Record<string, Expr> = {
+    rs1: register(OP.rs1),
+    rs2: register(OP.rs2),
+    frs1: register(OP.rs1),
+    frs2: register(OP.rs2),
+    frs3: i64.load(i32.add(h, i32.shl(i32.load8_u(ip, OP.rs3), 3)), S.f.offset),
+    imm: immediate,
+    imm32: i32.load(ip, OP.imm),
+    pc: currentPc,
+    next: i64.add(currentPc, i64.extend_u(length)),
+    hart: h,
+    rm: { k: "select", t: I32, c: i32.eq(i32.load8_u(ip, OP.rm), 7), a: S.frm.get(h), b: i32.load8_u(ip, OP.rm) },
+  };
+  const backend: Backend = {
+    operand: (o) => operands[o.name]!,
+    effect: (s) => effects[s.name]!(s.args, s.data),
+  };
+
+  const f = new FuncLowering([h], funcs, signatures, backend);
+  const handlers = FIRST_INSN_HANDLER + insns.length + 1;
+  const labels = Array.from({ length: handlers }, (_, n) => label(`op${n}`));
+
+  // Entry.
+  f.stmts([set(pcLocal, S.pc.get(h)), set(budget, S.budget.get(h))]);
+  f.begin(0x02, exit);
+  f.begin(0x03, attend);
+  // Interrupts are looked at here: at the start of a slice and whenever something may have changed.
+  f.stmts([
+    set(exitCode, i32.and(S.attention.get(h), ATTENTION_LEAVE)),
+    br(exit, exitCode),
+    S.attention.set(h, 0),
+    iff(interruptPossible(h), [
+      S.pc.set(h, pcLocal),
+      S.budget.set(h, budget),
+      iff(call(I32, "takeInterrupt", h, pcLocal), [set(pcLocal, S.pc.get(h))]),
+    ]),
+  ]);
+  f.begin(0x03, lookup);
+  const entry = local(I32, "entry");
+  f.begin(0x02, faulted);
+  f.begin(0x02, trapped);
+  f.begin(0x02, illegal);
+  f.stmts([
+    set(entry, entryOf(i32.add(S.tlbX.get(h), CTX.fetch), pcLocal, XTLB_ENTRIES)),
+    set(va, i64.and(pcLocal, -4096)),
+    iff(
+      i64.eq(i64.load(entry), va),
+      [set(page, i32.load(entry, 8))],
+      [
+        set(page, call(I32, "fetchPage", h, pcLocal)),
+        iff(i32.eqz(page), [
+          S.budget.set(h, budget),
+          callStmt("trapEnter", h, pcLocal, i64.sub(i64.extend_u(S.fault.get(h)), 1), S.faultTval.get(h)),
+          set(pcLocal, S.pc.get(h)),
+          br(exit, i32.eqz(budget)),
+          // A fetch that faults retires nothing; a handler that faults too must not hold the slice for ever.
+          set(budget, i32.sub(budget, 1)),
+          S.instretEnd.set(h, i64.sub(S.instretEnd.get(h), 1)),
+          br(attend),
+        ]),
+      ],
+    ),
+    set(ip, i32.add(page, i32.shl(i32.and(i32.wrap(pcLocal), 4094), 3))),
+  ]);
+  f.begin(0x03, next);
+  const stop = label("stop");
+  f.begin(0x02, stop);
+  f.stmts([br(stop, i32.eqz(budget)), set(budget, i32.sub(budget, 1))]);
+  for (let n = handlers - 1; n >= 0; n--) f.begin(0x02, labels[n]!);
+  f.stmt({ k: "br_table", index: i32.load16_u(ip, OP.handler), labels, otherwise: labels[handlers - 1]! });
+  for (let n = 0; n < handlers; n++) {
+    f.end();
+    if (n === HANDLER_DECODE) f.scope([callStmt("decode", page, ip), set(budget, i32.add(budget, 1)), br(next)]);
+    else if (n === HANDLER_RELOOKUP) f.scope([set(budget, i32.add(budget, 1)), set(pcLocal, currentPc), br(lookup)]);
+    else if (n === HANDLER_CROSS) {
+      // An instruction that begins at the page's last halfword: decoded alone, for its second half may change.
+      f.scope([
+        set(budget, i32.add(budget, 1)),
+        S.pc.set(h, currentPc),
+        set(entry, call(I32, "fetchSingle", h)),
+        iff(i32.eqz(entry), [
+          set(budget, i32.sub(budget, 1)),
+          br(faulted),
+        ]),
+        set(ip, i32.add(i32.sub(ip, page), entry)),
+        set(page, entry),
+        br(next),
+      ]);
+    } else if (n < FIRST_INSN_HANDLER) f.stmt({ k: "unreachable" });
+    else if (n < handlers - 1) {
+      const insn = insns[n - FIRST_INSN_HANDLER]!;
+      f.scope([...insn.body, ...advance]);
+    } else f.stmts([br(illegal)]);
+  }
+  f.end(); // stop: the budget is used up, or attention was asked for during a slow load
+  f.stmts([set(pcLocal, currentPc), iff(S.attention.get(h), [set(budget, S.budget.get(h)), br(attend)]), br(exit)]);
+  f.end(); // next
+  f.end(); // illegal
+  f.stmts([set(cause, CAUSE.illegal), S.pc.set(h, currentPc), set(tval, i64.extend_u(call(I32, "rawInstruction", h))), br(trapped)]);
+  f.end(); // trapped: cause and tval are known
+  f.stmts([
+    S.budget.set(h, i32.add(budget, 1)),
+    S.fault.set(h, 0),
+    callStmt("trapEnter", h, currentPc, cause, tval),
+    set(pcLocal, S.pc.get(h)),
+    // The instruction did not retire, yet it used up its place in the slice: a trap loop must end too.
+    S.instretEnd.set(h, i64.sub(S.instretEnd.get(h), 1)),
+    br(attend),
+  ]);
+  f.end(); // faulted: the slow path left cause and tval
+  f.stmts([
+    set(cause, i64.sub(i64.extend_u(S.fault.get(h)), 1)),
+    set(tval, S.faultTval.get(h)),
+    S.fault.set(h, 0),
+    S.budget.set(h, i32.add(budget, 1)),
+    callStmt("trapEnter", h, currentPc, cause, tval),
+    set(pcLocal, S.pc.get(h)),
+    S.instretEnd.set(h, i64.sub(S.instretEnd.get(h), 1)),
+    br(attend),
+  ]);
+  f.end(); // lookup
+  f.end(); // attend
+  f.end(); // exit
+  f.stmts([S.pc.set(h, pcLocal), S.budget.set(h, budget), ret(exitCode)]);
+  return f.finish({ params: [I32], results: [I32] }, "run");
+}
