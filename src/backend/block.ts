@@ -22,8 +22,14 @@ export interface BlockBackend {
   /** In bytes. */
   readonly size: number;
   readonly readOnly: boolean;
+  /** Whether no operation returns a promise: then buffers may be guest memory, which nobody else changes meanwhile. */
+  readonly synchronous: boolean;
   read(offset: number, into: Uint8Array): void | Promise<void>;
   write(offset: number, bytes: Uint8Array): void | Promise<void>;
+  /** Reads into several buffers, one after the other. */
+  readv?(offset: number, into: readonly Uint8Array[]): void | Promise<void>;
+  /** Writes from several buffers, one after the other. */
+  writev?(offset: number, bytes: readonly Uint8Array[]): void | Promise<void>;
   /** Makes everything written so far survive a crash of the host. */
   flush(): void | Promise<void>;
   /** Gives the space back; what is read there afterwards is undefined. */
