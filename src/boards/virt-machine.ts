@@ -8,10 +8,10 @@ import { type Fdt, FdtNode } from "../fdt/fdt-node.ts";
 import { Phandles } from "../fdt/phandles.ts";
 import { serialType } from "../hw/char/serial-16550a.ts";
 import { HartIrq } from "../hw/intc/hart-intc.ts";
-import { type AclintMtimer, aclintMtimerType, aclintSwiType } from "../hw/intc/riscv-aclint.ts";
+import { aclintMtimerType, aclintSwiType } from "../hw/intc/riscv-aclint.ts";
 import { plicType, type SifivePlic } from "../hw/intc/sifive-plic.ts";
 import { sifiveTestType } from "../hw/misc/sifive-test.ts";
-import { type FwCfg, fwCfgType } from "../hw/nvram/fw-cfg.ts";
+import { fwCfgType } from "../hw/nvram/fw-cfg.ts";
 import { goldfishRtcType } from "../hw/rtc/goldfish-rtc.ts";
 import { VirtioDevice } from "../hw/virtio/virtio-device.ts";
 import { type VirtioMmio, virtioMmioType } from "../hw/virtio/virtio-mmio.ts";
@@ -86,18 +86,19 @@ const DEVICE_TYPES: readonly TypeInfo[] = [
 ];
 
 /**
- * A `virt` board with the optional parts that are given; it contains no others.
+ * A `virt` board with the optional parts and pluggable devices that are given; it contains no others.
  *
- * @example const bareBoard = virtBoardWith([]);
+ * @param devices types that `-device` can name
+ * @example const board = virtBoardWith([], [virtioBlkType]);
  */
-export function virtBoardWith(parts: readonly OptionalPart[]): BoardInfo {
+export function virtBoardWith(parts: readonly OptionalPart[], devices: readonly TypeInfo[]): BoardInfo {
   return {
     name: "virt",
     description: "RISC-V VirtIO board, as QEMU's",
     properties: machineType(parts).properties ?? {},
     maxHarts: MAX_HARTS,
     serialPorts: 1,
-    selects: [...DEVICE_TYPES, ...parts.map((part) => part.type)],
+    selects: [...DEVICE_TYPES, ...parts.map((part) => part.type), ...devices],
     create: (context) => new VirtMachine(context, parts),
   };
 }
@@ -148,14 +149,14 @@ class VirtMachine implements Board {
     // The order is that of the device tree from its end: SystemBus.describe.
     const { clint, virtio } = map;
     const perHart = { "num-harts": harts.length };
-    const swi = createObject(aclintSwiType, perHart) as SysBusDevice;
-    const mtimer = createObject(aclintMtimerType, { ...perHart, "timebase-freq": TIMEBASE_FREQUENCY }) as AclintMtimer;
+    const swi = createObject(aclintSwiType, perHart);
+    const mtimer = createObject(aclintMtimerType, { ...perHart, "timebase-freq": TIMEBASE_FREQUENCY });
     this.timeBase = mtimer;
     this.#plic = createObject(plicType, {
       "hart-config": harts.map(() => "MS").join(","),
       "num-sources": map.plic.sources,
       "aperture-size": map.plic.size,
-    }) as SifivePlic;
+    });
     this.#bus = new SystemBus(host, system, (irq) => this.#plic.sourceLine(irq));
     this.#add("clint.swi", swi, clint);
     this.#add("clint.mtimer", mtimer, clint, [clint.mtimer]);
@@ -173,11 +174,11 @@ class VirtMachine implements Board {
       const transport = this.#add(`virtio-mmio[${n}]`, createObject(virtioMmioType) as VirtioMmio, slot);
       this.#transports.set(`virtio-mmio-bus.${n}`, transport);
     }
-    this.#add("test", createObject(sifiveTestType) as SysBusDevice, map.test);
-    this.#add("uart0", createObject(serialType, { chardev: serials[0] }) as SysBusDevice, map.uart0);
-    this.#add("rtc", createObject(goldfishRtcType) as SysBusDevice, map.rtc);
+    this.#add("test", createObject(sifiveTestType), map.test);
+    this.#add("uart0", createObject(serialType, { chardev: serials[0] }), map.uart0);
+    this.#add("rtc", createObject(goldfishRtcType), map.rtc);
 
-    const fwCfg = createObject(fwCfgType) as FwCfg;
+    const fwCfg = createObject(fwCfgType);
     fwCfg.addItem(FW_CFG_NB_CPUS, Uint8Array.of(harts.length, 0));
     for (const { name, bytes } of context.fwCfg ?? []) fwCfg.addFile(name, bytes);
     this.#add("fw-cfg", fwCfg, map.fwCfg, map.fwCfg.regions);

@@ -1,7 +1,10 @@
 // The `virt` board as users get it: QEMU's board with a banana ROM on it, as in the article "Writing a custom device for
 // QEMU". Without this import of the ROM and its entry among the parts, no board and no bundle contains it.
 
+import { virtioBlkType } from "../hw/block/virtio-blk.ts";
 import { bananaRomType, createBananaRom } from "../hw/misc/banana-rom.ts";
+import { virtioNetType } from "../hw/net/virtio-net.ts";
+import { virtioRngType } from "../hw/virtio/virtio-rng.ts";
 import type { BoardInfo } from "./board.ts";
 import { type OptionalPart, virtBoardWith } from "./virt-machine.ts";
 
@@ -16,4 +19,4 @@ const bananaRomPart: OptionalPart = {
 };
 
 /** The board that `-M virt` names. */
-export const virtBoard: BoardInfo = virtBoardWith([bananaRomPart]);
+export const virtBoard: BoardInfo = virtBoardWith([bananaRomPart], [virtioBlkType, virtioNetType, virtioRngType]);

@@ -37,7 +37,7 @@ export class BlobList {
   }
 
   /** @throws UserError when a blob is not in RAM or overlaps another one. */
-  add(...added: readonly BootBlob[]): void {
+  add(added: readonly BootBlob[]): void {
     for (const blob of added) this.#checkInRam(blob);
     const blobs = [...this.#blobs, ...added].sort((a, b) => a.address - b.address);
     for (const [i, blob] of blobs.entries()) {

@@ -210,9 +210,17 @@ describe("bad input", () => {
     expectUserError(() => planBoot({ ram: ram(9), kernel }), /zboot/);
   });
 
+  test("65534 segments at one place", () => {
+    const segments = Array.from({ length: 65534 }, () => ({ address: BASE, data: code }));
+    expectUserError(() => planBoot({ ram: ram(9), kernel: elf("-kernel k", { segments }) }), /overlap/);
+  });
+
   test("no room for the device tree", () => {
     const small = planBoot({ ram: { base: BASE, size: 512 * 1024 } });
-    expectUserError(() => small.placeFdt(fdt), /^-m 512K: 512 KiB of RAM leave no room for the device tree/);
+    expectUserError(
+      () => small.placeFdt(fdt),
+      /^-m 512K: no room for the device tree .*: expected at least 1024K of RAM$/,
+    );
     const taken = planBoot({ ram: ram(2), kernel: raw("-kernel k") });
     expectUserError(() => taken.placeFdt(fdt), /overlaps .*: give the machine more memory with -m$/);
   });

@@ -7,7 +7,6 @@ import { type BootFile, type Gunzip, unpacked } from "./boot-file.ts";
 import { type ElfSegment, isElf, lowestAddress, parseElf } from "./elf.ts";
 import type { FunctionSymbol } from "./elf-symbols.ts";
 import { parseLinuxImage } from "./linux-image.ts";
-import { formatSize } from "./message-format.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -78,10 +77,10 @@ export class BootPlan {
     const address = alignDown(Math.min(base + ramSize, Math.max(FDT_LIMIT, base)) - size, FDT_ALIGNMENT);
     if (address < base) {
       throw new UserError(
-        `-m ${ramSize / KiB}K: ${formatSize(ramSize)} of RAM leave no room for the device tree: expected at least 2M`,
+        `-m ${ramSize / KiB}K: no room for the device tree (${fdt.source}): expected at least ${Math.ceil(size / KiB)}K of RAM`,
       );
     }
-    this.#list.add({ source: fdt.source, address, bytes: fdt.bytes, size, placedByUs: true });
+    this.#list.add([{ source: fdt.source, address, bytes: fdt.bytes, size, placedByUs: true }]);
     return address;
   }
 }
@@ -106,11 +105,11 @@ export function planBoot(request: BootRequest): BootPlan {
   const list = new BlobList(ram);
 
   const firmware = request.firmware && loadProgram(unpacked(request.firmware, ram.size, gunzip), ram.base, ram);
-  if (firmware) list.add(...firmware.blobs);
+  if (firmware) list.add(firmware.blobs);
 
   const kernelBase = firmware ? alignUp(firmware.end, KERNEL_ALIGNMENT) : ram.base;
   const kernel = request.kernel && loadProgram(unpacked(request.kernel, ram.size, gunzip), kernelBase, ram);
-  if (kernel) list.add(...kernel.blobs);
+  if (kernel) list.add(kernel.blobs);
 
   let initrd: BootBlob | undefined;
   if (request.initrd) {
@@ -119,7 +118,7 @@ export function planBoot(request: BootRequest): BootPlan {
     if (bytes.length === 0) throw new UserError(`${source}: the file is empty`);
     const address = kernel.lowest + Math.min(Math.floor(ram.size / 2), MAX_INITRD_DISTANCE);
     initrd = { source, address, bytes, size: bytes.length, placedByUs: true };
-    list.add(initrd);
+    list.add([initrd]);
   }
   return new BootPlan(list, firmware, kernel, initrd);
 }

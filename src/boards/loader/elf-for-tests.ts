@@ -1,7 +1,7 @@
 // Makes small ELF64 files for the loader's tests: as correct or as wrong as a test wants them.
 
 /** A segment of the file; `memorySize` is the data's length unless given. */
-export interface TestSegment {
+interface TestSegment {
   readonly address: number;
   readonly data: Uint8Array;
   readonly memorySize?: number;
@@ -12,7 +12,7 @@ export interface TestSegment {
 }
 
 /** A symbol; all of them are functions in the one code section. */
-export interface TestSymbol {
+interface TestSymbol {
   readonly name: string;
   readonly value: bigint;
   readonly size?: bigint;
