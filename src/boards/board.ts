@@ -60,6 +60,8 @@ export interface BoardContext {
   readonly serials: readonly (Chardev | undefined)[];
   /** Machine properties, as values or as text. */
   readonly properties: Readonly<Record<string, PropertyValue>>;
+  /** What the user wants to be the default of a device type's properties (`-global`); the board's own wiring wins. */
+  readonly defaultsOf?: (type: TypeInfo) => Readonly<Record<string, PropertyValue>>;
   readonly boot: BoardBoot;
   /** Files that the guest finds in fw_cfg. */
   readonly fwCfg?: readonly { readonly name: string; readonly bytes: Uint8Array }[];

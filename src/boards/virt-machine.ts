@@ -17,6 +17,7 @@ import { VirtioDevice } from "../hw/virtio/virtio-device.ts";
 import { type VirtioMmio, virtioMmioType } from "../hw/virtio/virtio-mmio.ts";
 import { MemoryRegion } from "../memory/region.ts";
 import { containerType, QomObject } from "../qom/object.ts";
+import type { PropertyValue } from "../qom/property.ts";
 import { objectType, type TypeInfo } from "../qom/type-info.ts";
 import { createObject } from "../qom/type-registry.ts";
 import { didYouMean } from "../util/nearest.ts";
@@ -148,11 +149,13 @@ class VirtMachine implements Board {
 
     // The order is that of the device tree from its end: SystemBus.describe.
     const { clint, virtio } = map;
+    const make = <T extends QomObject>(type: TypeInfo<T>, wiring: Readonly<Record<string, PropertyValue>> = {}): T =>
+      createObject(type, { ...context.defaultsOf?.(type), ...wiring });
     const perHart = { "num-harts": harts.length };
-    const swi = createObject(aclintSwiType, perHart);
-    const mtimer = createObject(aclintMtimerType, { ...perHart, "timebase-freq": TIMEBASE_FREQUENCY });
+    const swi = make(aclintSwiType, perHart);
+    const mtimer = make(aclintMtimerType, { ...perHart, "timebase-freq": TIMEBASE_FREQUENCY });
     this.timeBase = mtimer;
-    this.#plic = createObject(plicType, {
+    this.#plic = make(plicType, {
       "hart-config": harts.map(() => "MS").join(","),
       "num-sources": map.plic.sources,
       "aperture-size": map.plic.size,
@@ -171,14 +174,14 @@ class VirtMachine implements Board {
 
     for (let n = 0; n < virtio.count; n++) {
       const slot = { base: virtio.base + n * virtio.size, size: virtio.size, irq: virtio.irq + n };
-      const transport = this.#add(`virtio-mmio[${n}]`, createObject(virtioMmioType) as VirtioMmio, slot);
+      const transport = this.#add(`virtio-mmio[${n}]`, make(virtioMmioType) as VirtioMmio, slot);
       this.#transports.set(`virtio-mmio-bus.${n}`, transport);
     }
-    this.#add("test", createObject(sifiveTestType), map.test);
-    this.#add("uart0", createObject(serialType, { chardev: serials[0] }), map.uart0);
-    this.#add("rtc", createObject(goldfishRtcType), map.rtc);
+    this.#add("test", make(sifiveTestType), map.test);
+    this.#add("uart0", make(serialType, { chardev: serials[0] }), map.uart0);
+    this.#add("rtc", make(goldfishRtcType), map.rtc);
 
-    const fwCfg = createObject(fwCfgType);
+    const fwCfg = make(fwCfgType);
     fwCfg.addItem(FW_CFG_NB_CPUS, Uint8Array.of(harts.length, 0));
     for (const { name, bytes } of context.fwCfg ?? []) fwCfg.addFile(name, bytes);
     this.#add("fw-cfg", fwCfg, map.fwCfg, map.fwCfg.regions);

@@ -131,6 +131,17 @@ describe("wiring", () => {
     expect(board.timeBase.time).toBe(5n);
   });
 
+  test("the user's defaults reach the board's devices, but not its wiring", () => {
+    const defaultsOf = (type: TypeInfo): Record<string, string> => {
+      if (type.name === "virtio-mmio") return { "force-legacy": "off" };
+      return type.name === "riscv.sifive.plic" ? { "num-sources": "5" } : {};
+    };
+    const { board, memory } = setUpBoard({ defaultsOf });
+    expect(memory.load(0x1000_1004, 4)).toBe(2);
+    expect(setUpBoard().memory.load(0x1000_1004, 4)).toBe(1);
+    expect(board.object.resolve("plic")?.get("num-sources")).toBe(96);
+  });
+
   test("fw_cfg knows the number of harts and the user's files", () => {
     const { memory } = setUpBoard({ hartCount: 5, fwCfg: [{ name: "opt/x", bytes: Uint8Array.of(42) }] });
     memory.store(0x1010_0008, 2, 0x0500, 0);
