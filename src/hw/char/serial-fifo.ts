@@ -37,6 +37,7 @@ export class SerialFifo {
   clear(asFifo: boolean): void {
     this.#first = 0;
     this.#count = 0;
+    this.#bytes.fill(0);
     this.#errors.fill(0);
     this.#capacity = asFifo ? FIFO_SIZE : 1;
   }
