@@ -8,7 +8,7 @@ import type { AccessSize, IoCallbacks } from "./io-callbacks.ts";
 import type { MemoryRegion } from "./region.ts";
 import { bytesToWord, funnel, truncate, wordsToBytes } from "./words.ts";
 
-/** Told of writes to RAM that did not go through the hart's own stores. */
+/** Told of a write to RAM: `length` bytes at `offset` of `region`. */
 export type RamWriteListener = (region: MemoryRegion, offset: number, length: number) => void;
 
 /** A range of the flat view with what the hot path needs at hand. */
@@ -157,7 +157,7 @@ export class AddressSpace {
     const within = addr + size <= mapping.end;
     if (bytes !== undefined && within) return this.#fromBytes(bytes, addr + mapping.bias, size);
     if (addr % size !== 0 && !(within && io?.validUnaligned)) return this.#loadMisaligned(addr, size);
-    if (mapping === this.#nothing) return this.#fail("read", addr, size, "nothing is mapped there");
+    if (mapping === this.#nothing) return this.#fail("read", addr, size, "nothing is mapped there", mapping);
     if (io !== undefined && !inPieces(mapping, addr, size)) return this.#readIo(mapping, io, addr, size);
     if (!this.#accepted("read", addr, size)) return 0;
     // Not a shared buffer: a callback may come back here.
@@ -186,7 +186,7 @@ export class AddressSpace {
     } else if (addr % size !== 0 && !(within && io?.validUnaligned)) {
       this.#storeMisaligned(addr, size, low, high);
     } else if (mapping === this.#nothing) {
-      this.#fail("write", addr, size, "nothing is mapped there");
+      this.#fail("write", addr, size, "nothing is mapped there", mapping);
     } else if (io !== undefined && !inPieces(mapping, addr, size)) {
       this.#writeIo(mapping, io, addr, size, low, high);
     } else if (this.#accepted("write", addr, size)) {
@@ -373,20 +373,15 @@ export class AddressSpace {
   // --- failures
 
   /** The access failed because of what the guest did. */
-  #fail(what: "read" | "write", addr: number, size: number, reason: string, mapping?: Mapping): 0 {
+  #fail(what: "read" | "write", addr: number, size: number, reason: string, mapping: Mapping): 0 {
     this.#complain(what, addr, size, reason, mapping);
     return this.#faultAt(addr);
   }
 
   /** DMA cannot go on. */
   #refuse(what: "read" | "write", addr: number, size: number, kind: "decode" | "access", mapping: Mapping): never {
-    this.#complain(
-      what,
-      addr,
-      size,
-      kind === "decode" ? "nothing is mapped there" : "the region is read-only",
-      mapping,
-    );
+    const reason = kind === "decode" ? "nothing is mapped there" : "the region is read-only";
+    this.#complain(what, addr, size, reason, mapping);
     throw new BusError(addr, kind);
   }
 
@@ -403,10 +398,10 @@ export class AddressSpace {
     return 0;
   }
 
-  #complain(what: "read" | "write", addr: number, size: number, reason: string, mapping?: Mapping): void {
+  #complain(what: "read" | "write", addr: number, size: number, reason: string, mapping: Mapping): void {
     if (!this.#log.enabled("guest_errors")) return;
     const place =
-      mapping === undefined || mapping === this.#nothing
+      mapping === this.#nothing
         ? `0x${addr.toString(16)}`
         : `${mapping.region.name}+0x${(addr + mapping.bias).toString(16)} (0x${addr.toString(16)})`;
     this.#log.write("guest_errors", `invalid ${what} of ${size} byte${size === 1 ? "" : "s"} at ${place}: ${reason}`);

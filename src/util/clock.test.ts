@@ -116,6 +116,8 @@ test("onEarlier tells of a nearer deadline, and of no other", () => {
   expect(earlier).toBe(2);
   a.at(40);
   expect(earlier).toBe(3);
+  a.at(45);
+  expect([earlier, queue.nextDeadline]).toEqual([3, 45]);
 });
 
 test("a timer that throws is not armed any more and holds up nobody", () => {

@@ -21,7 +21,7 @@ export interface Timer {
 }
 
 /**
- * Timers in the order of their deadlines, over a source of virtual time.
+ * A clock with timers, over a source of virtual time.
  *
  * The machine runs its guest until `nextDeadline` and then calls `runDue`.
  */
@@ -29,9 +29,7 @@ export class EventQueue implements Clock {
   /** Called when the next deadline moves nearer, so that a sleeping or running machine can plan anew. */
   onEarlier: () => void = () => {};
   readonly #now: () => number;
-  /** The armed timers, the next one last: it is the cheap end to take from. */
-  readonly #armed: QueuedTimer[] = [];
-  #armings = 0;
+  readonly #armed = new ArmedTimers(() => this.onEarlier());
 
   constructor(now: () => number) {
     this.#now = now;
@@ -43,11 +41,11 @@ export class EventQueue implements Clock {
 
   /** The earliest deadline, Infinity when nothing is armed. */
   get nextDeadline(): number {
-    return this.#armed.at(-1)?.deadline ?? Infinity;
+    return this.#armed.nextDeadline;
   }
 
   timer(name: string, fire: () => void): Timer {
-    return new QueuedTimer(this, name, fire);
+    return new QueuedTimer(name, fire, this.#now, this.#armed);
   }
 
   /**
@@ -56,40 +54,56 @@ export class EventQueue implements Clock {
    */
   runDue(): void {
     const now = this.#now();
-    const lastArming = this.#armings;
-    for (let timer = this.#due(now, lastArming); timer !== undefined; timer = this.#due(now, lastArming)) {
-      this.remove(timer);
+    const last = this.#armed.lastArming;
+    for (let timer = this.#armed.due(now, last); timer !== undefined; timer = this.#armed.due(now, last)) {
+      timer.cancel();
       timer.fire();
     }
   }
+}
 
-  #due(now: number, lastArming: number): QueuedTimer | undefined {
-    for (let index = this.#armed.length - 1; index >= 0; index--) {
-      const timer = this.#armed[index]!;
+/** The armed timers of a queue, in the order they will fire. */
+class ArmedTimers {
+  /** How often a timer was armed so far: the running number of the last time. */
+  lastArming = 0;
+  readonly #onEarlier: () => void;
+  /** The next one last: it is the cheap end to take from. */
+  readonly #timers: QueuedTimer[] = [];
+
+  constructor(onEarlier: () => void) {
+    this.#onEarlier = onEarlier;
+  }
+
+  get nextDeadline(): number {
+    return this.#timers.at(-1)?.deadline ?? Infinity;
+  }
+
+  /** The next timer to fire at `now`, of those armed up to the arming `last`. */
+  due(now: number, last: number): QueuedTimer | undefined {
+    for (let index = this.#timers.length - 1; index >= 0; index--) {
+      const timer = this.#timers[index]!;
       if (timer.deadline > now) return undefined;
-      if (timer.arming <= lastArming) return timer;
+      if (timer.arming <= last) return timer;
     }
     return undefined;
   }
 
-  /** Puts `timer` in its place. Only for this file's timers. */
   insert(timer: QueuedTimer, deadline: number): void {
-    this.remove(timer);
     const before = this.nextDeadline;
+    this.remove(timer);
     timer.deadline = deadline;
-    timer.arming = ++this.#armings;
-    // Few timers are armed at a time, and most are re-armed near the front.
-    let index = this.#armed.length;
-    while (index > 0 && this.#armed[index - 1]!.deadline <= deadline) index--;
-    this.#armed.splice(index, 0, timer);
-    if (deadline < before) this.onEarlier();
+    timer.arming = ++this.lastArming;
+    // Few timers are armed at a time, and most are armed again near the front.
+    let index = this.#timers.length;
+    while (index > 0 && this.#timers[index - 1]!.deadline <= deadline) index--;
+    this.#timers.splice(index, 0, timer);
+    if (deadline < before) this.#onEarlier();
   }
 
-  /** Takes `timer` out. Only for this file's timers. */
   remove(timer: QueuedTimer): void {
     if (timer.deadline === Infinity) return;
     timer.deadline = Infinity;
-    this.#armed.splice(this.#armed.lastIndexOf(timer), 1);
+    this.#timers.splice(this.#timers.lastIndexOf(timer), 1);
   }
 }
 
@@ -97,14 +111,16 @@ class QueuedTimer implements Timer {
   readonly name: string;
   readonly fire: () => void;
   deadline = Infinity;
-  /** The running number of the arming, which orders timers of one instant. */
+  /** The running number of its arming, which orders timers of one instant. */
   arming = 0;
-  readonly #queue: EventQueue;
+  readonly #now: () => number;
+  readonly #armed: ArmedTimers;
 
-  constructor(queue: EventQueue, name: string, fire: () => void) {
-    this.#queue = queue;
+  constructor(name: string, fire: () => void, now: () => number, armed: ArmedTimers) {
     this.name = name;
     this.fire = fire;
+    this.#now = now;
+    this.#armed = armed;
   }
 
   get armed(): boolean {
@@ -115,14 +131,14 @@ class QueuedTimer implements Timer {
     if (Number.isNaN(ns)) throw new RangeError(`timer ${this.name}: the time to fire is not a number`);
     // Rounded up: a timer never fires before its time.
     if (ns === Infinity) this.cancel();
-    else this.#queue.insert(this, Math.ceil(ns));
+    else this.#armed.insert(this, Math.ceil(ns));
   }
 
   after(ns: number): void {
-    this.at(this.#queue.now + ns);
+    this.at(this.#now() + ns);
   }
 
   cancel(): void {
-    this.#queue.remove(this);
+    this.#armed.remove(this);
   }
 }
