@@ -1,0 +1,3 @@
+import type { Progress } from "../src/node/guest/progress.ts";
+
+export function terminalProgress(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Progress;

@@ -1,0 +1,72 @@
+// Runs the host's tools for set-up: without a shell, in the C locale, with the tool's own words in the error.
+
+import { spawn } from "node:child_process";
+import type { Readable } from "node:stream";
+import { UserError } from "../../util/user-error.ts";
+
+/** A tool that ended with a status other than 0. */
+export class CommandError extends UserError {
+  /** The tool is not on this machine. */
+  readonly missing: boolean;
+
+  constructor(message: string, missing = false) {
+    super(message);
+    this.missing = missing;
+  }
+}
+
+export interface CommandOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Receives the lines that the tool writes to file descriptor 3. */
+  readonly onStatus?: (line: string) => void;
+  /** Receives the lines of its standard error. */
+  readonly onError?: (line: string) => void;
+}
+
+/**
+ * Runs a tool to its end and returns what it printed.
+ *
+ * @throws CommandError with the tool's first line of complaint
+ */
+export async function run(command: string, args: readonly string[], options: CommandOptions = {}): Promise<Buffer> {
+  const child = spawn(command, args, {
+    cwd: options.cwd,
+    env: { ...process.env, LC_ALL: "C", ...options.env },
+    stdio: ["ignore", "pipe", "pipe", options.onStatus === undefined ? "ignore" : "pipe"],
+  });
+  const output: Buffer[] = [];
+  const complaints: string[] = [];
+  child.stdout!.on("data", (chunk: Buffer) => output.push(chunk));
+  readLines(child.stderr!, (line) => {
+    complaints.push(line);
+    options.onError?.(line);
+  });
+  if (options.onStatus !== undefined) readLines(child.stdio[3] as Readable, options.onStatus);
+  const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
+    child.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") reject(new CommandError(`this machine has no ${command}`, true));
+      else reject(new CommandError(`${command} does not start: ${error.message}`));
+    });
+    child.on("close", (...end) => resolve(end));
+  });
+  if (status !== 0) {
+    // apt marks errors with E:, and says more before and after them.
+    const complaint = complaints.find((line) => /^(E|dpkg-deb: error):/.test(line)) ?? complaints[0];
+    const reason = complaint?.replace(/^E: /, "").trim() ?? (signal === null ? `exit status ${status}` : `ended by ${signal}`);
+    throw new CommandError(`${command} failed: ${reason}`);
+  }
+  return Buffer.concat(output);
+}
+
+function readLines(stream: Readable, onLine: (line: string) => void): void {
+  let rest = "";
+  stream.setEncoding("utf8").on("data", (chunk: string) => {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop()!;
+    lines.forEach(onLine);
+  });
+  stream.on("end", () => {
+    if (rest !== "") onLine(rest);
+  });
+}
