@@ -1,0 +1,231 @@
+// Opens what a MachineConfig names: files, disks, networks, serial lines, the log.
+
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
+import type { BlockBackend } from "../backend/block.ts";
+import { Drive } from "../backend/block-drive.ts";
+import { OverlayBlock } from "../backend/block-overlay.ts";
+import type { Chardev } from "../backend/chardev.ts";
+import type { NetBackend } from "../backend/net.ts";
+import type {
+  DriveConfig,
+  FwCfgConfig,
+  MachineConfig,
+  MachineHost,
+  RandomSource,
+  RngConfig,
+} from "../machine/config.ts";
+import { UserError } from "../util/user-error.ts";
+import { openFileBlock } from "./file-block.ts";
+import { LogFile } from "./log-file.ts";
+import { type ChardevContext, openChardev } from "./open-chardev.ts";
+import { readDefaultFirmware, readFirmware, readUserFile } from "./read-file.ts";
+
+/** The host's side of a machine, to be closed when the machine has ended. */
+export interface OpenedHost extends MachineHost {
+  /** Writes the disks' data to where it is safe. @throws BlockError if the host cannot */
+  flushDisks(): Promise<void>;
+  /** Sends what waits and closes everything. Disks first, so that nothing else can keep them open. */
+  close(): void;
+}
+
+/** What a host needs beside the configuration. */
+export type HostContext = Omit<ChardevContext, "escapeCode" | "now">;
+
+/**
+ * Opens everything.
+ * @throws UserError for the first thing that cannot be had; what was opened before is closed again
+ */
+export async function openConfig(config: MachineConfig, context: HostContext): Promise<OpenedHost> {
+  const open: { close(): void }[] = [];
+  const track = <T extends { close(): void }>(resource: T): T => {
+    open.push(resource);
+    return resource;
+  };
+  const closeAll = () => {
+    for (const resource of open.splice(0)) resource.close();
+  };
+  try {
+    const files = readFiles(config);
+    const log = new LogFile(config.log);
+    const { drives, disks } = openDrives(config.drives, track);
+    const rngs = new Map<string, RandomSource>();
+    for (const rng of config.rngs) rngs.set(rng.id, openRng(rng, track));
+    const netdevs = new Map<string, NetBackend>();
+    for (const netdev of config.netdevs) netdevs.set(netdev.id, track(await openNetdev(netdev.user)));
+    const start = performance.now();
+    const chardevContext = { ...context, escapeCode: config.escapeCharacter, now: () => performance.now() - start };
+    const chardevs = new Map<string, Chardev>();
+    for (const chardev of config.chardevs) chardevs.set(chardev.id, track(await openChardev(chardev, chardevContext)));
+    // The log is last: closing the others may still write to it.
+    track(log);
+    const rtcOffset = rtcOffsetOf(config.rtcBase);
+    return {
+      ...files,
+      drives,
+      netdevs,
+      chardevs,
+      serials: config.serials.map((id) => (id === undefined ? undefined : chardevs.get(id))),
+      rngs,
+      log,
+      monotonic: () => Math.round(performance.now() * 1e6),
+      wallClock: () => (BigInt(Date.now()) + rtcOffset) * 1_000_000n,
+      random: fillRandom,
+      flushDisks: async () => {
+        for (const disk of disks) await disk.flush();
+      },
+      close: closeAll,
+    };
+  } catch (error) {
+    closeAll();
+    throw error;
+  }
+}
+
+function readFiles(
+  config: MachineConfig,
+): Pick<MachineHost, "firmware" | "kernel" | "initrd" | "dtb" | "gunzip" | "fwCfg"> {
+  const { firmware, kernel, initrd, dtb, dataPaths } = config;
+  return {
+    ...(firmware.kind === "file" ? { firmware: readFirmware(firmware.path, dataPaths) } : {}),
+    ...(firmware.kind === "default" ? { firmware: readDefaultFirmware(dataPaths) } : {}),
+    ...(kernel === undefined ? {} : { kernel: readUserFile("-kernel", kernel) }),
+    ...(initrd === undefined ? {} : { initrd: readUserFile("-initrd", initrd) }),
+    ...(dtb === undefined ? {} : { dtb: readUserFile("-dtb", dtb) }),
+    // Loaded when it is wanted: few kernels are compressed.
+    gunzip: (bytes, maxSize) => process.getBuiltinModule("node:zlib").gunzipSync(bytes, { maxOutputLength: maxSize }),
+    fwCfg: config.fwCfg.map((item) => ({ name: item.name, bytes: fwCfgBytes(item) })),
+  };
+}
+
+function fwCfgBytes({ name, content }: FwCfgConfig): Uint8Array {
+  if ("text" in content) return new TextEncoder().encode(content.text);
+  return readUserFile(`-fw_cfg name=${name},file=`, content.path).bytes;
+}
+
+/** Opens the images; those that are written may belong to one drive only. */
+function openDrives(
+  configs: readonly DriveConfig[],
+  track: <T extends { close(): void }>(resource: T) => T,
+): { drives: Map<string, Drive>; disks: BlockBackend[] } {
+  const drives = new Map<string, Drive>();
+  const disks: BlockBackend[] = [];
+  const writers = new Map<string, DriveConfig>();
+  const readers = new Map<string, DriveConfig>();
+  for (const config of configs) {
+    const { id, path, where } = config;
+    if (path === undefined) continue;
+    const shared = config.readOnly || config.snapshot;
+    const disk = openDisk(config, path);
+    const key = fileKey(path);
+    const rival = writers.get(key) ?? (shared ? undefined : readers.get(key));
+    if (rival !== undefined) {
+      disk.close();
+      throw new UserError(
+        `${where}: ${path} is the image of the drive "${rival.id}" too: one image can be in two drives only if both have readonly=on or snapshot=on`,
+      );
+    }
+    (shared ? readers : writers).set(key, config);
+    disks.push(disk);
+    drives.set(id, track(new Drive(id, disk)));
+  }
+  return { drives, disks };
+}
+
+function openDisk({ format, readOnly, snapshot, where }: DriveConfig, path: string): BlockBackend {
+  try {
+    if (format === "auto") checkRaw(path);
+    const disk = openFileBlock(path, { readOnly: readOnly || snapshot });
+    return snapshot ? new OverlayBlock(disk, readOnly) : disk;
+  } catch (error) {
+    if (error instanceof UserError) throw new UserError(`${where}: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+/** The first bytes of image formats that are not raw. */
+const MAGICS: readonly (readonly [name: string, magic: string])[] = [
+  ["qcow2", "QFI\xfb"],
+  ["VMDK", "KDMV"],
+  ["VHDX", "vhdxfile"],
+  ["LUKS", "LUKS\xba\xbe"],
+];
+
+/** Where nobody said what an image is, another format than raw is an error and not a disk full of nonsense. */
+function checkRaw(path: string): void {
+  const head = Buffer.alloc(8);
+  let fd: number;
+  try {
+    if (!statSync(path).isFile()) return;
+    fd = openSync(path, "r");
+  } catch {
+    // Opening it as a disk says what is wrong.
+    return;
+  }
+  try {
+    readSync(fd, head, 0, head.length, 0);
+  } finally {
+    closeSync(fd);
+  }
+  const text = head.toString("latin1");
+  const match = MAGICS.find(([, magic]) => text.startsWith(magic));
+  if (match === undefined) return;
+  throw new UserError(
+    `${path} looks like a ${match[0]} image, which is not in Plantain yet: convert it with qemu-img, or say format=raw`,
+  );
+}
+
+/** One text for a file whatever path leads to it. */
+function fileKey(path: string): string {
+  const { dev, ino } = statSync(path, { bigint: true });
+  return `${dev} ${ino}`;
+}
+
+async function openNetdev(config: MachineConfig["netdevs"][number]["user"]): Promise<NetBackend> {
+  // Loaded when it is wanted: a third of what a machine with a network needs.
+  const [{ UserNet }, { nodeNetHost }] = await Promise.all([
+    import("../backend/net/user-net.ts"),
+    import("./host-sockets.ts"),
+  ]);
+  return UserNet.open(config, nodeNetHost());
+}
+
+function openRng({ id, path, where }: RngConfig, track: <T extends { close(): void }>(resource: T) => T): RandomSource {
+  if (path === undefined) return { id, fill: fillRandom };
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+    if (fstatSync(fd).isDirectory()) throw new Error("this is a folder");
+  } catch (error) {
+    throw new UserError(`${where}: ${path} cannot be read: expected a source such as /dev/urandom`, { cause: error });
+  }
+  track({ close: () => closeSync(fd) });
+  return {
+    id,
+    fill(bytes) {
+      let filled = 0;
+      while (filled < bytes.length) {
+        const count = readSync(fd, bytes, filled, bytes.length - filled, null);
+        // A file that has ended gives no more: the rest comes from the host.
+        if (count === 0) break;
+        filled += count;
+      }
+      fillRandom(bytes.subarray(filled));
+    },
+  };
+}
+
+/** The most bytes that `getRandomValues` gives at once. */
+const RANDOM_LIMIT = 65536;
+
+function fillRandom(bytes: Uint8Array): void {
+  for (let offset = 0; offset < bytes.length; offset += RANDOM_LIMIT) {
+    crypto.getRandomValues(bytes.subarray(offset, offset + RANDOM_LIMIT) as Uint8Array<ArrayBuffer>);
+  }
+}
+
+/** Milliseconds to add to the host's time. */
+function rtcOffsetOf(base: MachineConfig["rtcBase"]): bigint {
+  if (base === "utc") return 0n;
+  if (base === "localtime") return BigInt(-new Date().getTimezoneOffset() * 60_000);
+  return BigInt(base - Date.now());
+}
