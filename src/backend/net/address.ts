@@ -39,7 +39,7 @@ export function broadcastOf(network: Network): number {
 
 /** `10.0.2.0/24` */
 export function formatNetwork(network: Network): string {
-  return `${formatAddress(network.address)}/${32 - Math.clz32(~network.mask) === 0 ? 32 : Math.clz32(~network.mask)}`;
+  return `${formatAddress(network.address)}/${Math.clz32(~network.mask)}`;
 }
 
 /** Whether the address is one that no packet may be sent to outside: 0/8, 127/8, multicast, reserved, broadcast. */
@@ -51,4 +51,12 @@ export function isMartian(address: number): boolean {
 /** 52:55 and the address: the Ethernet address of one of this network's own machines. */
 export function macOf(address: number): Uint8Array {
   return Uint8Array.of(0x52, 0x55, address >>> 24, address >>> 16, address >>> 8, address);
+}
+
+/**
+ * The address under which the guest sees a host's: the host itself, and hosts whose addresses the virtual network hides,
+ * look like the router.
+ */
+export function guestViewOf(address: number, setting: { network: Network; router: number }): number {
+  return address >>> 24 === 127 || inNetwork(setting.network, address) ? setting.router : address;
 }

@@ -4,7 +4,7 @@
 export function sumWords(view: DataView, offset: number, length: number, sum: number): number {
   const end = offset + length;
   let at = offset;
-  // Eight words a turn: the loop itself would otherwise cost as much as the adding. 64 KiB cannot pass 2^53.
+  // Eight words a turn: the loop itself would otherwise cost as much as the adding. 64 KiB stay below 2^32.
   for (const stop = end - 15; at < stop; at += 16) {
     sum +=
       view.getUint16(at) +
@@ -25,10 +25,8 @@ export function sumPseudoHeader(source: number, destination: number, protocol: n
   return (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff) + protocol + length;
 }
 
-/** The 16-bit checksum for a sum of words: 0 for a range that contains its own, right checksum. */
+/** The 16-bit checksum for a sum of words below 2^32: 0 for a range that contains its own, right checksum. */
 export function foldChecksum(sum: number): number {
-  let folded = (sum % 0x10000) + Math.floor(sum / 0x10000);
-  folded = (folded & 0xffff) + (folded >>> 16);
-  folded = (folded & 0xffff) + (folded >>> 16);
-  return ~folded & 0xffff;
+  const folded = (sum & 0xffff) + (sum >>> 16);
+  return ~((folded & 0xffff) + (folded >>> 16)) & 0xffff;
 }

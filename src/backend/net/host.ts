@@ -38,7 +38,7 @@ export interface HostTcpEvents {
   closed(failure?: HostFailure): void;
 }
 
-/** One TCP connection of the host's. Halves close separately. */
+/** One TCP connection of the host's. Halves close separately; closing what is closed does nothing. */
 export interface HostTcpSocket {
   /** Bytes written that the host's kernel has not taken yet. */
   readonly pending: number;
@@ -76,7 +76,7 @@ export interface HostUdpEvents {
   failed(failure: HostFailure): void;
 }
 
-/** A UDP socket of the host's. */
+/** A UDP socket of the host's. Closing it twice does nothing. */
 export interface HostUdpSocket {
   /** The local port, 0 until bound. */
   readonly port: number;
