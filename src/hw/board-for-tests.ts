@@ -92,8 +92,11 @@ export class TestBoard implements DeviceHost {
   }
 }
 
-/** The device tree that a device writes when its first region is at `base` and its interrupts are `irqs`. */
-export function described(device: SysBusDevice, base: number, irqs: readonly number[] = []): FdtNode {
+/**
+ * The device tree that a device writes when its first region is at `base` and its interrupts are `irqs`.
+ * @param size what the board's memory map gives it; the size of its first region unless given
+ */
+export function described(device: SysBusDevice, base: number, irqs: readonly number[] = [], size?: number): FdtNode {
   const root = new FdtNode("");
   const phandles = new Phandles();
   const context: FdtContext = {
@@ -102,7 +105,7 @@ export function described(device: SysBusDevice, base: number, irqs: readonly num
     phandle: (key) => phandles.of(key),
     interruptParent: phandles.of("interrupt-parent"),
     base: BigInt(base),
-    size: device.mmio[0]?.size ?? 0n,
+    size: size === undefined ? (device.mmio[0]?.size ?? 0n) : BigInt(size),
     irqs,
   };
   device.describe?.(context);

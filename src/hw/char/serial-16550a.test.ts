@@ -417,7 +417,7 @@ test("interrupts come by priority: line status, data, THR, modem", () => {
 
 test("describes itself as QEMU does", () => {
   const { uart } = bench();
-  expect(treeOf(described(uart, BASE, [10]))).toEqual({
+  expect(treeOf(described(uart, BASE, [10], 0x100))).toEqual({
     "/soc/serial@10000000": {
       compatible: "ns16550a",
       reg: [0, BASE, 0, 0x100],

@@ -14,8 +14,6 @@ import { UserError } from "../../util/user-error.ts";
 import { SerialFifo, type SerialFifoState } from "./serial-fifo.ts";
 
 const REGISTERS = 8;
-/** What the device tree says, as boards have always given it more than its registers. */
-const TREE_SIZE = 0x100;
 
 const RBR_THR_DLL = 0;
 const IER_DLM = 1;
@@ -448,7 +446,7 @@ class Serial16550a extends SysBusDevice implements ChardevFrontend {
     context.soc
       .child(`serial@${context.base.toString(16)}`)
       .prop("compatible", "ns16550a")
-      .prop("reg", cells64(context.base, TREE_SIZE))
+      .prop("reg", cells64(context.base, context.size))
       .prop("clock-frequency", this.#clockFrequency)
       .prop("interrupt-parent", context.interruptParent)
       .prop("interrupts", cells(...context.irqs));

@@ -139,7 +139,7 @@ test("takes 4 or 8 bytes, and only at registers", () => {
 });
 
 test("describes itself as QEMU does", () => {
-  expect(treeOf(described(createObject(goldfishRtcType), BASE, [11]))).toEqual({
+  expect(treeOf(described(createObject(goldfishRtcType), BASE, [11], 0x1000))).toEqual({
     "/soc/rtc@101000": {
       compatible: "google,goldfish-rtc",
       reg: [0, BASE, 0, 0x1000],

@@ -11,8 +11,6 @@ import type { Timer } from "../../util/clock.ts";
 import type { IrqLine } from "../../util/irq.ts";
 
 const REGION_SIZE = 0x24;
-/** What the device tree says, as boards have always given it a page. */
-const TREE_SIZE = 0x1000;
 
 const Register = {
   TIME_LOW: 0x00,
@@ -206,7 +204,7 @@ class GoldfishRtc extends SysBusDevice {
     context.soc
       .child(`rtc@${context.base.toString(16)}`)
       .prop("compatible", "google,goldfish-rtc")
-      .prop("reg", cells64(context.base, TREE_SIZE))
+      .prop("reg", cells64(context.base, context.size))
       .prop("interrupt-parent", context.interruptParent)
       .prop("interrupts", cells(...context.irqs));
   }
