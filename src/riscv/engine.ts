@@ -2,7 +2,7 @@
  * The execution engine of one machine: its memory, the generated code, and the harts on it (docs/design/engine.md).
  *
  * @example
- * const engine = new Engine({ harts: 1, ramBytes: 1 << 20, space, time: () => 0 });
+ * const engine = new Engine({ harts: 1, ramBytes: 1 << 20, space, time: () => 0n });
  * const ram = engine.allocateRam(1 << 20);
  * space.root.addSubregion(0x80000000n, MemoryRegion.ram("ram", ram));
  * engine.harts[0]!.reset(0x80000000n);
@@ -31,8 +31,8 @@ export interface EngineOptions {
   /** All guest memory that `allocateRam` will hand out, ROMs included, in bytes. */
   readonly ramBytes: number;
   readonly space: AddressSpace;
-  /** Ticks of the machine's time base (mtime), a whole number. */
-  readonly time: () => number;
+  /** Ticks of the machine's time base: what the `time` CSR shows. */
+  readonly time: () => bigint;
   /** Instruction-set extensions of the harts; all by default. */
   readonly extensions?: ReadonlySet<string>;
   /** Decoded code pages to keep, 32 KiB each. */
@@ -103,7 +103,7 @@ export class Engine {
   private ramNext: number;
   private codeNext: number;
   private readonly scratchSlot: Int32Array;
-  private readonly time: () => number;
+  readonly time: () => bigint;
 
   constructor(options: EngineOptions) {
     this.space = options.space;
@@ -305,10 +305,5 @@ export class Engine {
     const module = new WebAssembly.Module(bytes);
     const instance = new WebAssembly.Instance(module, { env: { ...env, memory: this.memory } });
     return instance.exports as unknown as EngineExports;
-  }
-
-  /** Ticks of the time base, for the `time` CSR. */
-  ticks(): number {
-    return this.time();
   }
 }

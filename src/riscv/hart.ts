@@ -147,7 +147,7 @@ export class Hart implements CsrHart {
   }
 
   time(): bigint {
-    return BigInt(this.engine.ticks());
+    return this.engine.time();
   }
 
   syncStatus(): void {
@@ -171,6 +171,7 @@ export class Hart implements CsrHart {
     const enabled = (this.get64(S.menvcfg) >> 63n) & 1n;
     const deadline = this.get64(S.stimecmp);
     if (!enabled) {
+      this.timerExpired(false);
       this.onTimerChanged(undefined);
       return;
     }
@@ -178,8 +179,18 @@ export class Hart implements CsrHart {
     this.onTimerChanged(deadline);
   }
 
+  /** Whether the comparator holds STIP high. */
+  get timerPending(): boolean {
+    return (this.get64(S.mipLines) & 0x20n) !== 0n;
+  }
+
+  /** Whether `engine.onTrap` is called for each trap. */
+  set traceTraps(on: boolean) {
+    this.set32(S.traceTraps, on ? 1 : 0);
+  }
+
   /** Drives STIP from the comparator (Sstc). */
-  timerExpired(pending: boolean): void {
+  private timerExpired(pending: boolean): void {
     const old = this.get64(S.mipLines);
     this.set64(S.mipLines, pending ? old | 0x20n : old & ~0x20n);
     if (pending && !(old & 0x20n)) this.look();

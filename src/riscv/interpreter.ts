@@ -31,6 +31,7 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
   const budget = local(I32, "budget");
   const pcLocal = local(I64, "pc");
   const exitCode = local(I32, "exitCode");
+  const entry = local(I32, "entry");
   const cause = local(I64, "cause");
   const tval = local(I64, "tval");
 
@@ -228,6 +229,8 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
   };
 
   const f = new FuncLowering([h], funcs, signatures, backend);
+  // These live across handlers: they must not be given a slot inside one's scope.
+  for (const l of [ip, page, va, budget, pcLocal, exitCode, cause, tval, entry]) f.slot(l);
   const handlers = FIRST_INSN_HANDLER + insns.length + 1;
   const labels = Array.from({ length: handlers }, (_, n) => label(`op${n}`));
 
@@ -247,7 +250,6 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
     ]),
   ]);
   f.begin(0x03, lookup);
-  const entry = local(I32, "entry");
   f.begin(0x02, faulted);
   f.begin(0x02, trapped);
   f.begin(0x02, illegal);

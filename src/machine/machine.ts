@@ -1,0 +1,295 @@
+// A machine: a board, harts, a clock, and the loop that runs them. docs/design/machine.md.
+
+import type { Board, BoardInfo } from "../boards/board.ts";
+import type { DeviceHost, ShutdownReason } from "../device/device.ts";
+import { AddressSpace } from "../memory/address-space.ts";
+import { MemoryRegion } from "../memory/region.ts";
+import type { ReferenceResolver } from "../qom/property.ts";
+import { createObject } from "../qom/type-registry.ts";
+import { Engine } from "../riscv/engine.ts";
+import type { Hart } from "../riscv/hart.ts";
+import { EXIT } from "../riscv/layout.ts";
+import { trapLine } from "../riscv/trap-log.ts";
+import { EventQueue } from "../util/clock.ts";
+import type { Log } from "../util/log.ts";
+import { didYouMean } from "../util/nearest.ts";
+import { UserError } from "../util/user-error.ts";
+import type { DeviceConfig, MachineConfig, MachineHost } from "./config.ts";
+import { extensionsOf, isaOf } from "./cpu.ts";
+import { breathe, Sleeper } from "./pause.ts";
+
+/** A WebAssembly memory has 4 GiB; tables, decoded code and ROMs take their part. */
+export const MAX_RAM = 3 * 2 ** 30;
+/** Room for the board's ROMs beside RAM. */
+const ROM_BYTES = 8 << 20;
+/** Host time between looks at the outside world: input is answered within this, and a slice costs nothing against it. */
+const SLICE_NS = 2_000_000;
+/** Instructions of the first slice, before the speed of this host is known, and bounds for later ones. */
+const FIRST_SLICE = 100_000;
+const MIN_SLICE = 1_000;
+const MAX_SLICE = 5_000_000;
+
+/** A device model failed: its own error, with where the guest was. */
+export class ModelError extends Error {
+  constructor(cause: unknown, where: string) {
+    super(`${cause instanceof Error ? cause.message : String(cause)} (${where})`, { cause });
+    this.name = "ModelError";
+    if (cause instanceof Error && cause.stack) this.stack = `${this.message}\n${cause.stack}`;
+  }
+}
+
+/**
+ * Makes a machine: the board with its devices, ready to run.
+ *
+ * @throws UserError when the configuration asks for something that does not exist or does not fit
+ */
+export function createMachine(config: MachineConfig, host: MachineHost, boards: readonly BoardInfo[]): Machine {
+  const info = boards.find((board) => board.name === config.machine.type);
+  if (info === undefined) {
+    const names = boards.map((board) => board.name);
+    throw new UserError(`-M ${config.machine.type}: there is no such machine${didYouMean(config.machine.type, names)}`);
+  }
+  return new Machine(config, host, info);
+}
+
+/** A machine, from its making to its end. */
+export class Machine {
+  readonly board: Board;
+  readonly engine: Engine;
+  readonly events: EventQueue;
+  readonly memory: AddressSpace;
+  readonly system = MemoryRegion.container("system", 1n << 64n);
+  readonly config: MachineConfig;
+
+  readonly #host: MachineHost;
+  readonly #sleeper = new Sleeper();
+  /** Host time at virtual time 0; grows while the machine is paused. */
+  #origin: number;
+  #pending: ShutdownReason | undefined;
+  #stop = false;
+  #running: Hart | undefined;
+  /** Instructions per nanosecond, as seen lately. */
+  #speed = 0;
+
+  constructor(config: MachineConfig, host: MachineHost, info: BoardInfo) {
+    this.config = config;
+    this.#host = host;
+    this.#origin = host.monotonic();
+    const log = this.#located(host.log);
+    this.memory = new AddressSpace(this.system, "memory", log);
+    this.events = new EventQueue(() => Math.floor(host.monotonic() - this.#origin));
+    const extensions = extensionsOf(config.cpu);
+    if (config.memory > MAX_RAM) {
+      throw new UserError(`-m ${config.memory}: at most ${MAX_RAM / 2 ** 30}G, since RAM lives in a WebAssembly memory of 4 GiB`);
+    }
+    this.engine = new Engine({
+      harts: config.smp.cpus,
+      ramBytes: config.memory + ROM_BYTES,
+      space: this.memory,
+      time: () => this.#time(),
+      extensions,
+    });
+    const deviceHost: DeviceHost = {
+      clock: this.events,
+      log,
+      memory: this.memory,
+      allocateRam: this.engine.allocateRam,
+      wallClock: () => host.wallClock(),
+      random: (bytes) => host.random(bytes),
+      shutdown: (reason) => this.#shutdown(reason),
+    };
+    const isa = isaOf(extensions);
+    this.board = info.create({
+      host: deviceHost,
+      system: this.system,
+      harts: this.engine.harts.map((hart) => ({
+        mhartid: hart.index,
+        isa,
+        irqLine: (bit: number) => hart.irqLine(bit as 3 | 7 | 9 | 11),
+      })),
+      ramSize: config.memory,
+      maxRamSize: MAX_RAM,
+      serials: host.serials,
+      properties: config.machine.properties,
+      boot: { ...host, append: config.append },
+      fwCfg: host.fwCfg,
+    });
+    for (const hart of this.engine.harts) this.#connectTimer(hart);
+    this.board.timeBase.onTimeSet = () => {
+      for (const hart of this.engine.harts) hart.timerChanged();
+    };
+    for (const device of config.devices) this.#addDevice(device, info);
+    this.board.complete();
+    if (log.enabled("int")) {
+      this.engine.onTrap = (hart) => log.write("int", trapLine(hart));
+      for (const hart of this.engine.harts) hart.traceTraps = true;
+    }
+    this.events.onEarlier = () => this.#sleeper.wake();
+    this.#reset();
+  }
+
+  /** Virtual time in nanoseconds. */
+  get now(): number {
+    return this.events.now;
+  }
+
+  /**
+   * Runs until the guest ends the machine or `stop` is called (undefined then).
+   * @throws ModelError when a device model throws
+   */
+  async run(): Promise<ShutdownReason | undefined> {
+    this.#stop = false;
+    let breathed = this.#host.monotonic();
+    for (;;) {
+      this.#runEvents();
+      if (this.#stop) return undefined;
+      if (this.#pending !== undefined) {
+        const end = await this.#handleShutdown(this.#pending);
+        if (end !== undefined) return end;
+        continue;
+      }
+      if (this.engine.harts.every((hart) => hart.waiting && !hart.interruptPending)) {
+        await this.#sleeper.sleep(this.events.nextDeadline - this.events.now);
+        breathed = this.#host.monotonic();
+        continue;
+      }
+      this.#slice();
+      if (this.#host.monotonic() - breathed > SLICE_NS) {
+        await breathe();
+        breathed = this.#host.monotonic();
+      }
+    }
+  }
+
+  /** Ends `run` soon, at an instruction's end. */
+  stop(): void {
+    this.#stop = true;
+    this.#interrupt();
+  }
+
+  /** What the guest's reset does, or the board's reset button. */
+  reset(): void {
+    this.#shutdown({ kind: "reset", status: 0 });
+  }
+
+  #reset(): void {
+    this.board.reset();
+    for (const hart of this.engine.harts) hart.reset(BigInt(this.board.resetAddress));
+    this.engine.dropCode();
+  }
+
+  /** Runs each hart that has something to do, in turn. */
+  #slice(): void {
+    const { harts } = this.engine;
+    const start = this.#host.monotonic();
+    let wanted = this.#speed === 0 ? FIRST_SLICE : this.#speed * Math.min(SLICE_NS, this.events.nextDeadline - this.events.now);
+    wanted = Math.max(MIN_SLICE, Math.min(MAX_SLICE, Math.floor(wanted / harts.length)));
+    let done = 0;
+    for (const hart of harts) {
+      if (hart.waiting && !hart.interruptPending) continue;
+      const before = hart.instret;
+      this.#running = hart;
+      try {
+        const exit = hart.run(wanted);
+        if (exit === EXIT.attention && (this.#stop || this.#pending !== undefined)) break;
+      } catch (error) {
+        throw this.#modelError(error, hart);
+      } finally {
+        this.#running = undefined;
+        done += Number(hart.instret - before);
+      }
+    }
+    const elapsed = this.#host.monotonic() - start;
+    // Short slices say little of the speed.
+    if (elapsed > 50_000) this.#speed = this.#speed === 0 ? done / elapsed : this.#speed * 0.8 + (done / elapsed) * 0.2;
+  }
+
+  #runEvents(): void {
+    try {
+      this.events.runDue();
+    } catch (error) {
+      throw this.#modelError(error, undefined);
+    }
+  }
+
+  #modelError(error: unknown, hart: Hart | undefined): unknown {
+    if (error instanceof UserError || error instanceof ModelError) return error;
+    const where = hart === undefined ? "in a timer of a device" : `hart ${hart.index} at pc 0x${hart.pc.toString(16)}`;
+    return new ModelError(error, where);
+  }
+
+  #shutdown(reason: ShutdownReason): void {
+    // The first reason counts: what a device says while the machine goes down is too late.
+    this.#pending ??= reason;
+    this.#interrupt();
+  }
+
+  #interrupt(): void {
+    for (const hart of this.engine.harts) hart.leave();
+    this.#sleeper.wake();
+  }
+
+  async #handleShutdown(reason: ShutdownReason): Promise<ShutdownReason | undefined> {
+    this.#pending = undefined;
+    if (reason.kind === "reset") {
+      if (this.config.rebootAction === "shutdown") return { kind: "poweroff", status: 0 };
+      this.#reset();
+      return undefined;
+    }
+    if (this.config.shutdownAction === "pause") {
+      while (!this.#stop) await this.#sleeper.sleep(Infinity);
+    }
+    return reason;
+  }
+
+  /** Ticks of the board's time base. */
+  #time(): bigint {
+    const ticks = Math.floor((this.events.now * this.board.timeBaseFrequency) / 1e9);
+    return BigInt.asUintN(64, BigInt(ticks) + this.board.timeBase.timeOffset);
+  }
+
+  /** Sstc: STIP follows `time >= stimecmp`. */
+  #connectTimer(hart: Hart): void {
+    const timer = this.events.timer(`hart ${hart.index} stimecmp`, () => hart.timerChanged());
+    hart.onWake = () => this.#sleeper.wake();
+    hart.onTimerChanged = (deadline) => {
+      if (deadline === undefined || hart.timerPending) {
+        timer.cancel();
+        return;
+      }
+      const ticks = BigInt.asUintN(64, deadline - this.board.timeBase.timeOffset);
+      const ns = Number(ticks) * (1e9 / this.board.timeBaseFrequency);
+      // Beyond what a number counts exactly (104 days) it never comes.
+      if (ns < Number.MAX_SAFE_INTEGER) timer.at(ns);
+      else timer.cancel();
+    };
+  }
+
+  #addDevice(config: DeviceConfig, info: BoardInfo): void {
+    const type = info.selects.find((candidate) => candidate.name === config.type);
+    if (type === undefined) throw new UserError(`${config.where}: there is no device "${config.type}" on this board`);
+    const { bus, ...own } = config.properties;
+    const globals = this.config.globals.filter((g) => g.driver === config.type).map((g) => [g.property, g.value] as const);
+    const resolve: ReferenceResolver = (kind, id) => {
+      const table = { drive: this.#host.drives, netdev: this.#host.netdevs, chardev: this.#host.chardevs, link: this.#host.rngs }[kind] as ReadonlyMap<string, object>;
+      const found = table.get(id);
+      if (found === undefined) throw new UserError(`${config.where}: there is no ${kind} "${id}"${didYouMean(id, table.keys())}`);
+      return found;
+    };
+    const device = createObject(type, { ...Object.fromEntries(globals), ...own }, resolve) as import("../device/device.ts").Device;
+    if (config.id !== undefined) device.id = config.id;
+    this.board.plug(device, bus);
+  }
+
+  /** A log whose guest errors say where the hart was that caused them. */
+  #located(log: Log): Log {
+    return {
+      enabled: (item) => log.enabled(item),
+      write: (item, line) => {
+        const hart = this.#running;
+        const where = hart !== undefined && item === "guest_errors" ? ` (hart ${hart.index}, pc 0x${hart.pc.toString(16)})` : "";
+        log.write(item, line + where);
+      },
+    };
+  }
+}
