@@ -30,7 +30,8 @@ function exact(op: OpName, format: FloatFormat, operands: Triple, rm: number): {
 
 /** An assertion for inner loops, where expect would take most of the time. */
 function check(holds: boolean, where: () => unknown): void {
-  if (!holds) expect.unreachable(JSON.stringify(where(), (_, x) => (typeof x === "bigint" ? x.toString(16) : x)));
+  const text = (_: string, x: unknown) => (typeof x === "bigint" ? x.toString(16) : typeof x === "number" ? `${x}` : x);
+  if (!holds) expect.unreachable(JSON.stringify(where(), text));
 }
 
 /** Whether a recipe's answer is the exact unit's. */
@@ -198,15 +199,15 @@ describe("f64", () => {
     const floor = 2 ** -967;
     each("mul", f64, 13, ([a, b], p, flags) => {
       if (!(Math.abs(p) >= floor && Math.abs(p) < Infinity)) return;
-      check((madd(a, b, -p) === 0) === ((flags & Flag.NX) === 0), () => operands);
+      check((madd(a, b, -p) === 0) === ((flags & Flag.NX) === 0), () => [a, b, p]);
     });
     each("div", f64, 14, ([a, b], q, flags) => {
       if (!(Math.abs(a) >= floor && recipes.isOrdinary(q, recipes.smallestNormal))) return;
-      check((madd(-q, b, a) === 0) === ((flags & Flag.NX) === 0), () => operands);
+      check((madd(-q, b, a) === 0) === ((flags & Flag.NX) === 0), () => [a, b, q]);
     });
     each("sqrt", f64, 15, ([a], r, flags) => {
       if (!(a >= floor && a < Infinity)) return;
-      check((madd(-r, r, a) === 0) === ((flags & Flag.NX) === 0), () => operands);
+      check((madd(-r, r, a) === 0) === ((flags & Flag.NX) === 0), () => [a, r]);
     });
   });
 
@@ -242,17 +243,22 @@ describe("f64", () => {
     test(`isOrdinary results of ${format.name} raise at most NX, and are the host's`, () => {
       const floor = 2 ** format.emin;
       const round = format === f64 ? (x: number) => x : Math.fround;
-      each("mul", format, 9, ([a, b], r, flags) => {
-        if (recipes.isOrdinary(round(a * b), floor)) check(Object.is(round(a * b), r) && flags <= Flag.NX, () => [format.name, OPS]);
+      const same = (host: number, r: number, flags: number, triple: Triple) =>
+        check(Object.is(host, r) && flags <= Flag.NX, () => [triple, host, r, flags]);
+      each("mul", format, 9, (triple, r, flags) => {
+        const host = round(triple[0] * triple[1]);
+        if (recipes.isOrdinary(host, floor)) same(host, r, flags, triple);
       });
-      each("div", format, 10, ([a, b], r, flags) => {
-        if (recipes.isOrdinary(round(a / b), floor)) check(Object.is(round(a / b), r) && flags <= Flag.NX, () => [format.name, OPS]);
+      each("div", format, 10, (triple, r, flags) => {
+        const host = round(triple[0] / triple[1]);
+        if (recipes.isOrdinary(host, floor)) same(host, r, flags, triple);
       });
-      each("add", format, 11, ([a, b], r, flags) => {
-        if (Math.abs(round(a + b)) < Infinity) check(Object.is(round(a + b), r) && flags <= Flag.NX, () => [format.name, OPS]);
+      each("add", format, 11, (triple, r, flags) => {
+        const host = round(triple[0] + triple[1]);
+        if (Math.abs(host) < Infinity) same(host, r, flags, triple);
       });
-      each("sqrt", format, 12, ([a], r, flags) => {
-        if (a >= 0) check(Object.is(round(Math.sqrt(a)), r) && flags <= Flag.NX, () => [format.name, OPS]);
+      each("sqrt", format, 12, (triple, r, flags) => {
+        if (triple[0] >= 0) same(round(Math.sqrt(triple[0])), r, flags, triple);
       });
     });
   }
@@ -277,10 +283,10 @@ for (const [format, shape] of [[f32, narrow.single] as const, [f16, narrow.half]
         for (const rm of modes) {
           const result = narrow.roundNarrow(x, shape, rm);
           const expected = exact(op, f64, [x, 0, 0], rm);
-          if (result === undefined) expect(Number.isFinite(x)).toBe(false);
-          else expect([nanBox(format, encode(format, result.value)), result.flags]).toEqual(Object.values(expected));
+          if (result === undefined) check(!Number.isFinite(x), () => x);
+          else check(agrees(format, result, expected), () => [x, modeNames[rm], result, expected]);
           if (rm === 0 && format === f32 && (expected.flags & Flag.OF) === 0 && Number.isFinite(x)) {
-            expect(narrow.isInexactSingle(x)).toBe((expected.flags & Flag.NX) !== 0);
+            check(narrow.isInexactSingle(x) === ((expected.flags & Flag.NX) !== 0), () => x);
           }
         }
       }
@@ -312,11 +318,12 @@ describe("integers", () => {
             unit.flags = 0;
             const bits = unit.softfloat(op, fmtOf[format.name], x, 0n, 0n, rm);
             const result = convert(x, signed, rm)!;
-            expect([nanBox(format, encode(format, result.value)), result.flags]).toEqual([bits, unit.flags]);
+            const { flags } = unit;
+            check(agrees(format, result, { bits, flags }), () => [x, signed, modeNames[rm], result, bits, flags]);
             if (format === f16) continue;
             const value = signed ? x : BigInt.asUintN(64, x);
             const magnitude = value < 0n ? -value : value;
-            expect(narrow.isExactInteger(magnitude, format.precision)).toBe(unit.flags === 0);
+            check(narrow.isExactInteger(magnitude, format.precision) === (flags === 0), () => x);
           }
         }
       }
@@ -338,7 +345,9 @@ describe("integers", () => {
         ] as const) {
           const result = narrow.toInteger(x, width, signed, rm);
           const register = BigInt.asUintN(64, width === 32 ? BigInt.asIntN(32, result.value) : result.value);
-          expect([register, result.flags]).toEqual(Object.values(exact(op, f64, [x, 0, 0], rm)));
+          const expected = exact(op, f64, [x, 0, 0], rm);
+          const holds = register === expected.bits && result.flags === expected.flags;
+          check(holds, () => [op, x, modeNames[rm], result, expected]);
         }
       }
     }
@@ -349,7 +358,6 @@ test("half-precision encodings", () => {
   for (let bits = 0; bits < 0x10000; bits++) {
     if ((bits & 0x7c00) === 0x7c00) continue;
     const wide = unit.softfloat(SoftFloatOp.toD, 2, nanBox(f16, BigInt(bits)), 0n, 0n, 0);
-    expect(bitsOf(narrow.widenHalf(bits))).toBe(wide);
-    expect(narrow.narrowHalf(narrow.widenHalf(bits))).toBe(bits);
+    check(bitsOf(narrow.widenHalf(bits)) === wide && narrow.narrowHalf(narrow.widenHalf(bits)) === bits, () => bits);
   }
 });

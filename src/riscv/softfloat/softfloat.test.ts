@@ -65,23 +65,26 @@ describe("round to nearest, ties to even, is what the host computes", () => {
     const unit = new SoftFloat();
     for (let i = 0; i < 20_000; i++) {
       const a = hardBits(random, f64, specials);
-      expect(unit.softfloat(SoftFloatOp.toS, D, a, 0n, 0n, 0)).toBe(nanBox(f32, f32BitsOf(Math.fround(numberOf(a)))));
+      const narrowed = unit.softfloat(SoftFloatOp.toS, D, a, 0n, 0n, 0);
+      if (narrowed !== nanBox(f32, f32BitsOf(Math.fround(numberOf(a))))) expect.unreachable(`${a}: ${narrowed}`);
       const n = random.u64();
-      expect(unit.softfloat(SoftFloatOp.fromLu, D, n, 0n, 0n, 0)).toBe(bitsOf(Number(n)));
+      const converted = unit.softfloat(SoftFloatOp.fromLu, D, n, 0n, 0n, 0);
+      if (converted !== bitsOf(Number(n))) expect.unreachable(`${n}: ${converted}`);
     }
   });
 
   test("f32 to f64 and back keeps every number", () => {
     const random = new Random(4);
+    const specials = specialBits(f32);
     const unit = new SoftFloat();
     for (let i = 0; i < 20_000; i++) {
-      const bits = hardBits(random, f32, specialBits(f32).slice(0, 1));
+      const bits = hardBits(random, f32, specials);
       if (Number.isNaN(f32NumberOf(bits))) continue;
       const wide = unit.softfloat(SoftFloatOp.toD, S, nanBox(f32, bits), 0n, 0n, 0);
-      expect(wide).toBe(bitsOf(f32NumberOf(bits)));
-      expect(unit.softfloat(SoftFloatOp.toS, D, wide, 0n, 0n, 0)).toBe(nanBox(f32, bits));
+      const back = unit.softfloat(SoftFloatOp.toS, D, wide, 0n, 0n, 0);
+      if (wide !== bitsOf(f32NumberOf(bits)) || back !== nanBox(f32, bits)) expect.unreachable(`${bits}: ${wide}`);
     }
-    expect(unit.flags & ~Flag.NV).toBe(0);
+    expect(unit.flags).toBe(0);
   });
 });
 
