@@ -12,19 +12,41 @@ const SERVERS = 3;
 const PATIENCE = 3000;
 const LONGEST_ANSWER = 65535;
 
-/** What ends the questions under way when the network closes. */
-export type Cancellations = Set<() => void>;
+/** The questions under way, so that they can be ended when the network closes. */
+export class Questions {
+  readonly #cancels = new Set<() => void>();
+  #closed = false;
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  add(cancel: () => void): void {
+    this.#cancels.add(cancel);
+  }
+
+  delete(cancel: () => void): void {
+    this.#cancels.delete(cancel);
+  }
+
+  /** Ends all of them; no further one begins. */
+  close(): void {
+    this.#closed = true;
+    for (const cancel of [...this.#cancels]) cancel();
+  }
+}
 
 /** The first answer of the host's name servers, or undefined if none answers. */
 export async function relayQuery(
   host: NetHost,
   query: DnsQuery,
   transport: DnsTransport,
-  cancellations: Cancellations,
+  questions: Questions,
 ): Promise<Uint8Array | undefined> {
   const ask = transport === "udp" ? askUdp : askTcp;
   for (const server of host.resolver.servers().slice(0, SERVERS)) {
-    const answer = await ask(host, query, server, cancellations);
+    if (questions.closed) break;
+    const answer = await ask(host, query, server, questions);
     if (answer !== undefined) {
       answer.set(query.bytes.subarray(0, 2));
       return answer;
@@ -37,18 +59,18 @@ function askUdp(
   host: NetHost,
   query: DnsQuery,
   server: HostNameServer,
-  cancellations: Cancellations,
+  questions: Questions,
 ): Promise<Uint8Array | undefined> {
   return new Promise((resolve) => {
     const { id, message } = withNewId(host, query);
     const finish = (answer: Uint8Array | undefined): void => {
       timeout.cancel();
-      cancellations.delete(cancel);
+      questions.delete(cancel);
       socket.close();
       resolve(answer);
     };
     const cancel = (): void => finish(undefined);
-    cancellations.add(cancel);
+    questions.add(cancel);
     const timeout = host.timers.after(PATIENCE, cancel);
     const socket = host.sockets.openUdp(server.family, {
       message: (bytes, address, port) => {
@@ -65,19 +87,19 @@ function askTcp(
   host: NetHost,
   query: DnsQuery,
   server: HostNameServer,
-  cancellations: Cancellations,
+  questions: Questions,
 ): Promise<Uint8Array | undefined> {
   return new Promise((resolve) => {
     const { id, message } = withNewId(host, query);
     let received = new Uint8Array(0);
     const finish = (answer: Uint8Array | undefined): void => {
       timeout.cancel();
-      cancellations.delete(cancel);
+      questions.delete(cancel);
       socket.destroy();
       resolve(answer);
     };
     const cancel = (): void => finish(undefined);
-    cancellations.add(cancel);
+    questions.add(cancel);
     const timeout = host.timers.after(PATIENCE, cancel);
     const socket: HostTcpSocket = host.sockets.connectTcp(server.address, server.port, {
       connected: () => {

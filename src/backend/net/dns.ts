@@ -16,7 +16,7 @@ import {
   TYPE_AAAA,
   TYPE_PTR,
 } from "./dns-message.ts";
-import { type Cancellations, type DnsTransport, relayQuery } from "./dns-relay.ts";
+import { type DnsTransport, Questions, relayQuery } from "./dns-relay.ts";
 import type { HostAddress, NetHost } from "./host.ts";
 
 export const DNS_PORT = 53;
@@ -50,7 +50,7 @@ export class DnsForwarder {
   readonly #counters: NetCounters;
   readonly #remembered = new Map<string, Remembered>();
   readonly #waiting: (() => void)[] = [];
-  readonly #cancellations: Cancellations = new Set();
+  readonly #questions = new Questions();
   #lookups = 0;
   #queries = 0;
 
@@ -88,7 +88,7 @@ export class DnsForwarder {
 
   /** Gives up what is under way: its sockets are closed, its answers are failures. */
   close(): void {
-    for (const cancel of [...this.#cancellations]) cancel();
+    this.#questions.close();
   }
 
   async #answer(query: DnsQuery, transport: DnsTransport): Promise<Uint8Array> {
@@ -110,7 +110,7 @@ export class DnsForwarder {
     } else if (this.#host.resolver.servers().length === 0) {
       return buildAnswer(query, RCODE_FAILURE, [], limit);
     }
-    const relayed = await relayQuery(this.#host, query, transport, this.#cancellations);
+    const relayed = await relayQuery(this.#host, query, transport, this.#questions);
     return relayed ?? buildAnswer(query, this.#giveUp(query), [], limit);
   }
 
