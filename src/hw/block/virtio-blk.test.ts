@@ -6,7 +6,7 @@ import { RawBlock } from "../../backend/block-raw.ts";
 import { loadTree, saveTree } from "../../device/snapshot.ts";
 import type { PropertyValue } from "../../qom/property.ts";
 import { UserError } from "../../util/user-error.ts";
-import { type Buffer, RAM_BASE, TestBoard, TestDriver, type TestQueue } from "../virtio/test-driver.ts";
+import { type Buffer, RAM_BASE, TestBoard, TestDriver, type TestQueue } from "../virtio/driver-for-tests.ts";
 import { VirtioBlk, virtioBlkType } from "./virtio-blk.ts";
 
 const SECTORS = 64;
