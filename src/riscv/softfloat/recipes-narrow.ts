@@ -30,7 +30,7 @@ function nearest(x: number): number {
 }
 
 /** x rounded to an integer in mode `rm`: f64.nearest, trunc, floor, ceil, and trunc with a correction for RMM. */
-export function roundToIntegral(x: number, rm: number): number {
+function roundToIntegral(x: number, rm: number): number {
   switch (rm) {
     case RoundingMode.RNE:
       return nearest(x);

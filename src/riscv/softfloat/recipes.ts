@@ -55,7 +55,7 @@ export function isExactSum(a: number, b: number, s: number): boolean {
 }
 
 /** a + b - s, exactly, for a finite `s` = RN(a + b): Fast2Sum behind a selection by magnitude (f64.abs, select). */
-export function sumError(a: number, b: number, s: number): number {
+function sumError(a: number, b: number, s: number): number {
   const aIsBig = Math.abs(a) >= Math.abs(b);
   const big = aIsBig ? a : b;
   const small = aIsBig ? b : a;
@@ -165,7 +165,7 @@ function trailingZeros(bits: bigint): number {
 }
 
 /** The remainder a - q * b in units of the last place of q * b, for q = RN(a / b) with a, b and q normal; sign of a. */
-export function quotientResidual(a: number, b: number, q: number): bigint {
+function quotientResidual(a: number, b: number, q: number): bigint {
   const [aBits, bBits, qBits] = [toBits(a), toBits(b), toBits(q)];
   const shift = BigInt(exponentField(aBits) - exponentField(qBits) - exponentField(bBits) + 1023 + 52);
   return i64((significand(aBits) << shift) - significand(qBits) * significand(bBits));
@@ -181,7 +181,7 @@ export function div64(a: number, b: number, rm: number): Rounded | undefined {
 }
 
 /** The remainder a - r^2 in units of the last place of r^2, for r = RN(sqrt(a)) and a normal. */
-export function rootResidual(a: number, r: number): bigint {
+function rootResidual(a: number, r: number): bigint {
   const [aBits, rBits] = [toBits(a), toBits(r)];
   const shift = BigInt(exponentField(aBits) - 2 * exponentField(rBits) + 1023 + 52);
   return i64((significand(aBits) << shift) - significand(rBits) * significand(rBits));
