@@ -2,18 +2,11 @@
 
 import type { BoardInfo } from "../boards/board.ts";
 import { deviceType } from "../device/device.ts";
+import type { CpuModel } from "../machine/cpu.ts";
 import type { PropertyInfo } from "../qom/property.ts";
-import { isA, propertiesOf, type TypeInfo } from "../qom/type-info.ts";
+import { isA, type TypeInfo } from "../qom/type-info.ts";
 import { didYouMean } from "../util/nearest.ts";
 import { UserError } from "../util/user-error.ts";
-
-/** A hart's type as users see it. */
-export interface CpuInfo {
-  readonly name: string;
-  readonly description: string;
-  /** Its extensions and what else can be switched: `-cpu rv64,zba=off`. */
-  readonly properties: Readonly<Record<string, PropertyInfo>>;
-}
 
 /** What the command line needs to know of a board. */
 export type CatalogBoard = Pick<
@@ -23,7 +16,7 @@ export type CatalogBoard = Pick<
 
 export interface Catalog {
   readonly boards: readonly CatalogBoard[];
-  readonly cpus: readonly CpuInfo[];
+  readonly cpus: readonly CpuModel[];
 }
 
 /** Finds a board by name. @throws UserError with the nearest name */
@@ -32,7 +25,7 @@ export function findBoard(catalog: Catalog, name: string, where: string): Catalo
 }
 
 /** Finds a hart's type by name. @throws UserError with the nearest name */
-export function findCpu(catalog: Catalog, name: string, where: string): CpuInfo {
+export function findCpu(catalog: Catalog, name: string, where: string): CpuModel {
   return find(catalog.cpus, name, where, "hart type", "-cpu help");
 }
 
@@ -61,9 +54,6 @@ export function findProperty(
   if (property !== undefined) return property;
   throw new UserError(`${where}: ${owner} has no property "${name}"${didYouMean(name, properties.keys())}`);
 }
-
-/** All properties of a device type that a user can set. */
-export const deviceProperties = propertiesOf;
 
 function find<T extends { readonly name: string }>(
   list: readonly T[],

@@ -9,17 +9,11 @@ import {
   type MachineConfig,
 } from "../machine/config.ts";
 import { isReference, type PropertyInfo, type ReferenceKind } from "../qom/property.ts";
+import { propertiesOf } from "../qom/type-info.ts";
 import { didYouMean } from "../util/nearest.ts";
 import { UserError } from "../util/user-error.ts";
-import {
-  type Catalog,
-  type CatalogBoard,
-  deviceProperties,
-  findBoard,
-  findCpu,
-  findDevice,
-  findProperty,
-} from "./catalog.ts";
+import { type Catalog, type CatalogBoard, findBoard, findCpu, findDevice, findProperty } from "./catalog.ts";
+import { readBool } from "./key-values.ts";
 import type { Draft, TypeDraft } from "./options/draft.ts";
 import { checkAccelerator } from "./options/machine.ts";
 
@@ -27,6 +21,12 @@ import { checkAccelerator } from "./options/machine.ts";
 const LATER_MACHINE_PROPERTIES = [
   ...["aclint", "aia", "aia-guests", "boot", "confidential-guest-support", "dt-compatible", "memory", "memory-backend"],
   ...["memory-encryption", "phandle-start", "smp"],
+];
+
+/** Properties of QEMU's harts that are not here yet. */
+const LATER_CPU_PROPERTIES = [
+  ...["cbom_blocksize", "cboz_blocksize", "h", "mmu", "pmp", "priv_spec", "sv39", "sv48", "sv57", "sv64", "svvptc"],
+  ...["v", "elen", "vlen", "vext_spec", "zca", "zcb", "zfa", "zfhmin", "zvbb", "zkn", "zks", "zkr", "zkt", "marchid"],
 ];
 
 /** Properties of QEMU's machines that make no difference to a guest of this board. */
@@ -41,18 +41,18 @@ export function finishConfig(draft: Draft, catalog: Catalog): MachineConfig {
   const board = findBoard(catalog, draft.machine.type ?? defaultConfig.machine.type, draft.machine.where);
   const machine = {
     type: board.name,
-    properties: checkedProperties(draft.machine, `machine ${board.name}`, board.properties),
+    properties: checkedProperties(draft.machine, `machine ${board.name}`, board.properties, LATER_MACHINE_PROPERTIES),
   };
   const cpuInfo = findCpu(catalog, draft.cpu.type ?? defaultConfig.cpu.type, draft.cpu.where);
   const cpu = {
     type: cpuInfo.name,
-    properties: checkedProperties(draft.cpu, `hart type ${cpuInfo.name}`, cpuInfo.properties),
+    properties: checkedProperties(draft.cpu, `hart type ${cpuInfo.name}`, cpuInfo.properties, LATER_CPU_PROPERTIES),
   };
 
   const smp = draft.smp ?? defaultConfig.smp;
   if (smp.cpus > board.maxHarts) {
     const where = draft.where.get("smp") ?? "-smp";
-    throw new UserError(`${where}: ${smp.cpus} harts are not in Plantain yet: expected at most ${board.maxHarts}`);
+    throw new UserError(`${where}: the ${board.name} board has room for ${board.maxHarts} harts, not for ${smp.cpus}`);
   }
   for (const name of ["initrd", "append"] as const) {
     if (draft[name] !== undefined && draft.kernel === undefined) {
@@ -126,20 +126,27 @@ function takeMachineProperties(draft: Draft): void {
   for (const name of WITHOUT_EFFECT) properties.delete(name);
 }
 
-/** The properties as text, each one known to its owner. */
+/** The properties as text, each one known to its owner. QEMU writes some extensions with a capital, `Zfh`: taken too. */
 function checkedProperties(
   draft: TypeDraft,
   owner: string,
   known: Readonly<Record<string, PropertyInfo>>,
+  later: readonly string[],
 ): Record<string, string> {
   const map = new Map(Object.entries(known));
-  for (const [name, { where }] of draft.properties) {
-    if (!map.has(name) && LATER_MACHINE_PROPERTIES.includes(name)) {
-      throw new UserError(`${where}: the property ${name} is not in Plantain yet`);
+  const checked: Record<string, string> = {};
+  for (const [given, { value, where }] of draft.properties) {
+    const name = map.has(given) ? given : given.toLowerCase();
+    if (!map.has(name) && later.includes(given)) {
+      throw new UserError(`${where}: the property ${given} is not in Plantain yet`);
     }
-    findProperty(owner, map, name, where);
+    const property = findProperty(owner, map, name, where);
+    if (property.type === "bool" && readBool(value) === undefined) {
+      throw new UserError(`${where}: ${given}=${value}: expected on or off`);
+    }
+    checked[name] = value;
   }
-  return Object.fromEntries([...draft.properties].map(([name, { value }]) => [name, value]));
+  return checked;
 }
 
 /**
@@ -188,7 +195,10 @@ function connectConsole(draft: Draft, board: CatalogBoard): (string | undefined)
 /** Who uses which drive, network and chardev. */
 class References {
   readonly #ids: Record<ReferenceKind, readonly string[]>;
+  /** Chardevs that may have several users. */
   readonly #shared: ReadonlySet<string>;
+  /** Drives without a file. */
+  readonly #empty: ReadonlySet<string>;
   readonly #users = new Map<string, string>();
 
   constructor(draft: Draft) {
@@ -200,6 +210,7 @@ class References {
       chardev: idsOf(draft.chardevs),
       link: [...idsOf(draft.rngs), ...idsOf(draft.devices)],
     };
+    this.#empty = new Set(idsOf(draft.drives.filter((drive) => drive.path === undefined)));
     this.#shared = new Set(idsOf(draft.chardevs.filter((chardev) => chardev.mux)));
   }
 
@@ -216,6 +227,9 @@ class References {
     if (user !== undefined && kind !== "link" && !(kind === "chardev" && this.#shared.has(id))) {
       const advice = kind === "chardev" ? "share it with mux=on" : `give each device a ${NOUNS[kind]} of its own`;
       throw new UserError(`${where}: the ${NOUNS[kind]} "${id}" is in use already by ${user}: ${advice}`);
+    }
+    if (kind === "drive" && this.#empty.has(id)) {
+      throw new UserError(`${where}: the drive "${id}" has no file: expected -drive file=FILE,id=${id}`);
     }
     this.#users.set(`${kind} ${id}`, where);
   }
@@ -241,7 +255,7 @@ const INTRODUCED_BY: Record<ReferenceKind, string> = {
 
 function checkDevice(device: DeviceConfig, board: CatalogBoard, users: References): void {
   const type = findDevice(board, device.type, device.where);
-  const known = deviceProperties(type);
+  const known = propertiesOf(type);
   for (const [name, value] of Object.entries(device.properties)) {
     // Where it sits is the board's affair.
     if (name === "bus") continue;
@@ -253,7 +267,7 @@ function checkDevice(device: DeviceConfig, board: CatalogBoard, users: Reference
 function checkGlobals(draft: Draft, board: CatalogBoard): void {
   for (const { driver, property, where } of draft.globals) {
     const type = board.selects.find((candidate) => candidate.name === driver);
-    if (type !== undefined) findProperty(driver, deviceProperties(type), property, where);
+    if (type !== undefined) findProperty(driver, propertiesOf(type), property, where);
     else {
       const names = board.selects.map((candidate) => candidate.name);
       draft.warnings.push(`${where}: there is no type "${driver}"${didYouMean(driver, names)}: nothing changes`);

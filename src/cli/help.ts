@@ -1,7 +1,8 @@
 // What -help and the `help` values print.
 
 import type { PropertyInfo } from "../qom/property.ts";
-import { type Catalog, deviceProperties, deviceTypes, findBoard, findDevice } from "./catalog.ts";
+import { propertiesOf } from "../qom/type-info.ts";
+import { type Catalog, deviceTypes, findBoard, findDevice } from "./catalog.ts";
 import type { Draft, HelpTopic } from "./options/draft.ts";
 import { LOG_ITEMS } from "./options/run.ts";
 import { GROUPS, LATER_OPTIONS, OPTIONS, type OptionSpec } from "./options/table.ts";
@@ -68,7 +69,7 @@ export function helpText(topic: HelpTopic, draft: Draft, catalog: Catalog, versi
     case "type-properties": {
       const board = findBoard(catalog, draft.machine.type ?? "virt", draft.machine.where);
       const type = findDevice(board, topic.type, topic.where);
-      return propertyList(type.name, type.description, Object.fromEntries(deviceProperties(type)), strong);
+      return propertyList(type.name, type.description, Object.fromEntries(propertiesOf(type)), strong);
     }
   }
 }

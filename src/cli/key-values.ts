@@ -51,6 +51,12 @@ function splitAtCommas(text: string): string[] {
   return parts;
 }
 
+/** `on`, `off` and their like; undefined for anything else. */
+export function readBool(text: string): boolean | undefined {
+  if (["on", "yes", "true", "y"].includes(text)) return true;
+  return ["off", "no", "false", "n"].includes(text) ? false : undefined;
+}
+
 const ID = /^[A-Za-z][A-Za-z0-9._-]*$/;
 
 /**
@@ -99,9 +105,9 @@ export class OptionValues {
   bool(key: string): boolean | undefined {
     const value = this.text(key);
     if (value === undefined) return undefined;
-    if (["on", "yes", "true", "y"].includes(value)) return true;
-    if (["off", "no", "false", "n"].includes(value)) return false;
-    throw this.error(`${key}=${value}: expected on or off`);
+    const answer = readBool(value);
+    if (answer === undefined) throw this.error(`${key}=${value}: expected on or off`);
+    return answer;
   }
 
   /** A whole number from `min` to `max`, in decimal or with 0x. */

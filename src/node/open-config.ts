@@ -42,7 +42,15 @@ export async function openConfig(config: MachineConfig, context: HostContext): P
     return resource;
   };
   const closeAll = () => {
-    for (const resource of open.splice(0)) resource.close();
+    const errors: unknown[] = [];
+    for (const resource of open.splice(0)) {
+      try {
+        resource.close();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
   };
   try {
     const files = readFiles(config);

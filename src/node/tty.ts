@@ -7,27 +7,30 @@ import type { ReadStream } from "node:tty";
  * processed as before, so that a newline still returns to the left.
  */
 export class Terminal {
-  readonly #input: NodeJS.ReadStream;
+  readonly #open: () => NodeJS.ReadStream;
+  #input: NodeJS.ReadStream | undefined;
   #raw = false;
 
-  constructor(input: NodeJS.ReadStream) {
-    this.#input = input;
+  /** @param open gives the stream when it is first wanted: a machine without a console does not read the terminal */
+  constructor(open: () => NodeJS.ReadStream) {
+    this.#open = open;
   }
 
   /** Where keys come from. */
   get input(): NodeJS.ReadStream {
+    this.#input ??= this.#open();
     return this.#input;
   }
 
   get isTerminal(): boolean {
-    return this.#input.isTTY === true;
+    return this.input.isTTY === true;
   }
 
   /** Takes the terminal for the guest. Nothing happens if standard input is none. */
   enterRaw(): void {
     if (!this.isTerminal) return;
     this.#raw = true;
-    (this.#input as ReadStream).setRawMode(true);
+    (this.input as ReadStream).setRawMode(true);
   }
 
   /** Leaves the terminal as it was found. May be called at any time, from signal and exit handlers too. */
@@ -47,12 +50,12 @@ export class Terminal {
     if (!this.#raw) return;
     // Setting the mode that is set already would do nothing.
     this.#setCooked();
-    (this.#input as ReadStream).setRawMode(true);
+    (this.input as ReadStream).setRawMode(true);
   }
 
   #setCooked(): void {
     try {
-      (this.#input as ReadStream).setRawMode(false);
+      (this.input as ReadStream).setRawMode(false);
     } catch {
       // The terminal is gone: there is nothing to restore.
     }

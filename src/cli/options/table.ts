@@ -48,7 +48,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     name: "smp",
     group: "Board",
     argument: "N[,maxcpus=N][,sockets=N][,cores=N][,threads=N]",
-    help: "the number of harts (1 for now)",
+    help: "the number of harts, up to 8 (1)",
     apply: machine.smp,
   },
   {

@@ -1,0 +1,164 @@
+// One run of the command: from its words to the exit status.
+
+import type { ShutdownReason } from "../device/device.ts";
+import type { MachineConfig, MachineHost } from "../machine/config.ts";
+import { type OpenedHost, openConfig } from "../node/open-config.ts";
+import { guardProcess, signalStatus } from "../node/process-guard.ts";
+import type { Terminal } from "../node/tty.ts";
+import { UserError } from "../util/user-error.ts";
+import type { Catalog } from "./catalog.ts";
+import { finishConfig } from "./finish-config.ts";
+import { parseCommandLine } from "./parse.ts";
+
+/** The exit status after a bug in Plantain or in a device model: what BSD's sysexits.h calls EX_SOFTWARE. */
+const INTERNAL_ERROR = 70;
+
+/** What the command does with a machine. */
+export interface RunnableMachine {
+  /** Runs until the guest ends it, or until `stop` (undefined then). */
+  run(): Promise<ShutdownReason | undefined>;
+  stop(): void;
+  readonly board: { readonly deviceTree: Uint8Array };
+  /** Where the guest is, for reports of errors. */
+  readonly engine?: { readonly harts: readonly { readonly pc: bigint }[] };
+}
+
+/** What the command works with. */
+export interface CommandEnvironment {
+  readonly catalog: Catalog;
+  readonly createMachine: (config: MachineConfig, host: MachineHost) => RunnableMachine | Promise<RunnableMachine>;
+  readonly terminal: Terminal;
+  /** Plantain's version. */
+  readonly version: () => string;
+  readonly writeOutput: (text: string) => void;
+  readonly writeError: (text: string) => void;
+  readonly writeFile: (path: string, bytes: Uint8Array) => void;
+  /** Whether standard output and standard error take colours. */
+  readonly colour: { readonly output: boolean; readonly error: boolean };
+}
+
+/**
+ * Does what a command line says and returns the exit status: the guest's, 0 after a power-off, 1 for a user's mistake,
+ * 128 and the signal's number if one ended it, 70 after a bug.
+ */
+export async function runCommand(words: readonly string[], environment: CommandEnvironment): Promise<number> {
+  const report = (text: string, kind = "") => environment.writeError(message(text, kind, environment.colour.error));
+  try {
+    const draft = parseCommandLine(words);
+    if (draft.help !== undefined) {
+      const { helpText } = await import("./help.ts");
+      const strong = (text: string) => (environment.colour.output ? `\x1b[1m${text}\x1b[0m` : text);
+      const text = helpText(draft.help, draft, environment.catalog, environment.version(), strong);
+      environment.writeOutput(text);
+      return 0;
+    }
+    const config = finishConfig(draft, environment.catalog);
+    for (const warning of draft.warnings) report(warning, "warning: ");
+    return await runMachine(config, environment, report);
+  } catch (error) {
+    if (error instanceof UserError) {
+      report(error.message);
+      return 1;
+    }
+    environment.writeError(internalError(error, undefined));
+    return INTERNAL_ERROR;
+  }
+}
+
+async function runMachine(
+  config: MachineConfig,
+  environment: CommandEnvironment,
+  report: (text: string) => void,
+): Promise<number> {
+  const { terminal } = environment;
+  let machine: RunnableMachine | undefined;
+  /** Why we ended the machine, if we did: the exit status. */
+  let ended: number | undefined;
+  const end = (status: number) => {
+    ended ??= status;
+    machine?.stop();
+  };
+  const commands = {
+    quit: () => end(0),
+    syncDisks: () => {
+      host?.flushDisks().catch((error: Error) => report(error.message));
+      return "the disks' data is being written";
+    },
+  };
+  let host: OpenedHost | undefined = await openConfig(config, { terminal, commands, notice: report });
+  const unguard = guardProcess(terminal, {
+    quit: (signal) => end(signalStatus(signal)),
+    crash: (error) => {
+      void crashed(error);
+    },
+  });
+  const crashed = async (error: unknown) => {
+    terminal.restore();
+    environment.writeError(internalError(error, machine));
+    await closeHost(host, report);
+    process.exit(INTERNAL_ERROR);
+  };
+
+  let status: number;
+  try {
+    machine = await environment.createMachine(config, host);
+    if (config.dumpDtb !== undefined) {
+      dumpDeviceTree(config.dumpDtb, machine, environment);
+      status = 0;
+    } else {
+      if (config.chardevs.some((chardev) => chardev.target.type === "stdio")) terminal.enterRaw();
+      const reason = ended === undefined ? await machine.run() : undefined;
+      status = ended ?? reason?.status ?? 0;
+    }
+  } catch (error) {
+    terminal.restore();
+    if (error instanceof UserError) throw error;
+    environment.writeError(internalError(error, machine));
+    status = INTERNAL_ERROR;
+  } finally {
+    const closed = await closeHost(host, report);
+    host = undefined;
+    terminal.restore();
+    unguard();
+    if (!closed) status ??= 1;
+  }
+  return status;
+}
+
+/** Brings the disks up to date and closes everything; false if the host could not. */
+async function closeHost(host: OpenedHost | undefined, report: (text: string) => void): Promise<boolean> {
+  if (host === undefined) return true;
+  let good = true;
+  for (const step of [() => host.flushDisks(), () => host.close()]) {
+    try {
+      await step();
+    } catch (error) {
+      good = false;
+      report(error instanceof Error ? error.message : String(error));
+    }
+  }
+  return good;
+}
+
+function dumpDeviceTree(path: string, machine: RunnableMachine, environment: CommandEnvironment): void {
+  try {
+    environment.writeFile(path, machine.board.deviceTree);
+  } catch (error) {
+    const { code, message: text } = error as NodeJS.ErrnoException;
+    throw new UserError(`-M dumpdtb=${path}: the file cannot be written (${code ?? text})`, { cause: error });
+  }
+}
+
+/** One line, whatever came from the command line or a file. */
+function message(text: string, kind: string, colour: boolean): string {
+  const line = `${kind}${text.replace(/\p{Cc}+/gu, " ")}`;
+  return colour ? `\x1b[1mplantain:\x1b[0m ${line}\n` : `plantain: ${line}\n`;
+}
+
+/** A bug: everything that helps to find it. */
+function internalError(error: unknown, machine: RunnableMachine | undefined): string {
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const places = machine?.engine?.harts.map((hart, n) => `hart ${n} at pc 0x${hart.pc.toString(16)}`).join(", ");
+  const where = places === undefined ? "" : `guest: ${places}\n`;
+  return `plantain: internal error: ${stack}\n${where}`;
+}
