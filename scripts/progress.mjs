@@ -11,7 +11,8 @@ const WIDTH = 24;
 export function terminalProgress(stream, env) {
   const isTerminal = stream.isTTY === true && env["TERM"] !== "dumb";
   const hasColour = isTerminal && (env["NO_COLOR"] ?? "") === "";
-  const paint = (/** @type {number} */ code, /** @type {string} */ text) => (hasColour ? `\x1b[${code}m${text}\x1b[0m` : text);
+  const paint = (/** @type {number} */ code, /** @type {string} */ text) =>
+    hasColour ? `\x1b[${code}m${text}\x1b[0m` : text;
   return {
     step(title) {
       const started = performance.now();

@@ -51,8 +51,12 @@ export async function machineMirrors(): Promise<{ mirrors: Mirror[]; codename: s
 
 /** `NAME=value` lines, the values in quotes or not (man 5 os-release). */
 function parseOsRelease(text: string): Map<string, string> {
-  const assignments = text.split("\n").map((line) => /^(?<name>[A-Z_]+)=(?<quote>["']?)(?<value>.*)\k<quote>$/.exec(line));
-  return new Map(assignments.flatMap((match) => (match?.groups ? [[match.groups["name"]!, match.groups["value"]!]] : [])));
+  const assignments = text
+    .split("\n")
+    .map((line) => /^(?<name>[A-Z_]+)=(?<quote>["']?)(?<value>.*)\k<quote>$/.exec(line));
+  return new Map(
+    assignments.flatMap((match) => (match?.groups ? [[match.groups["name"]!, match.groups["value"]!]] : [])),
+  );
 }
 
 /** apt with a state of its own in a folder of its own. */
@@ -127,19 +131,22 @@ export class PrivateApt {
 
   async #configure(mirror: Mirror, { suite, architecture, installed }: AptRequest): Promise<void> {
     const inFolder = (name: string): string => join(this.#folder, name);
-    for (const name of ["lists/partial", "cache/archives/partial", "sources"]) await mkdir(inFolder(name), { recursive: true });
+    for (const name of ["lists/partial", "cache/archives/partial", "sources", "none.d"]) {
+      await mkdir(inFolder(name), { recursive: true });
+    }
+    await writeFile(inFolder("none"), "");
     await writeFile(inFolder("sources/debian.sources"), sourceStanza(mirror, suite));
     const settings: readonly (readonly [string, string])[] = [
       // Read before the machine's own files, and so what keeps them from being read: their hooks are not for us.
-      ["Dir::Etc::Main", "/dev/null"],
-      ["Dir::Etc::Parts", "/dev/null"],
-      ["Dir::Etc::SourceList", "/dev/null"],
+      ["Dir::Etc::Main", inFolder("none")],
+      ["Dir::Etc::Parts", inFolder("none.d")],
+      ["Dir::Etc::SourceList", inFolder("none")],
       ["Dir::Etc::SourceParts", inFolder("sources")],
-      ["Dir::Etc::Preferences", "/dev/null"],
-      ["Dir::Etc::PreferencesParts", "/dev/null"],
+      ["Dir::Etc::Preferences", inFolder("none")],
+      ["Dir::Etc::PreferencesParts", inFolder("none.d")],
       ["Dir::State", this.#folder],
       ["Dir::State::Lists", inFolder("lists")],
-      ["Dir::State::Status", installed ?? "/dev/null"],
+      ["Dir::State::Status", installed ?? inFolder("none")],
       ["Dir::Cache", inFolder("cache")],
       ["APT::Architecture", architecture],
       ["APT::Architectures::", architecture],
@@ -173,12 +180,14 @@ export class PrivateApt {
 /** How the machine's apt reaches its mirrors: proxies, certificates, time-outs. Hooks and index formats are left out. */
 async function networkSettings(): Promise<string[]> {
   const dump = (await run("apt-config", ["dump"])).toString();
-  const kept = dump.split("\n").filter((line) => /^Acquire::(?!Languages|IndexTargets|Changelogs)/.test(line));
+  const kept = dump
+    .split("\n")
+    .filter((line) => /^Acquire::(?!Languages|IndexTargets|Changelogs|GzipIndexes|CompressionTypes)/.test(line));
   return kept.map((line) => `${line}\n`);
 }
 
 function parseRecord(text: string): PackageRecord {
-  const fields = text.split(/\n(?! )/).map((line) => /^(?<name>[^\s:]+):\s*(?<value>[^]*)$/.exec(line));
+  const fields = text.split(/\n(?! )/).map((line) => /^(?<name>[^\s:]+):\s*(?<value>.*)$/s.exec(line));
   return new Map(fields.flatMap((match) => (match?.groups ? [[match.groups["name"]!, match.groups["value"]!]] : [])));
 }
 

@@ -76,7 +76,10 @@ export async function makeEntry(
       await mkdir(entry);
       const { files, facts } = await make(entry, join(work, "scratch"));
       const sizes = Object.fromEntries(files.map((path) => [path, statSync(join(entry, path)).size]));
-      await writeFile(join(entry, MANIFEST), `${JSON.stringify({ files: sizes, facts } satisfies Manifest, undefined, 2)}\n`);
+      await writeFile(
+        join(entry, MANIFEST),
+        `${JSON.stringify({ files: sizes, facts } satisfies Manifest, undefined, 2)}\n`,
+      );
       await rename(entry, join(cache, name));
       return { folder: join(cache, name), facts };
     } finally {

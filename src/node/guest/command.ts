@@ -53,7 +53,8 @@ export async function run(command: string, args: readonly string[], options: Com
   if (status !== 0) {
     // apt marks errors with E:, and says more before and after them.
     const complaint = complaints.find((line) => /^(E|dpkg-deb: error):/.test(line)) ?? complaints[0];
-    const reason = complaint?.replace(/^E: /, "").trim() ?? (signal === null ? `exit status ${status}` : `ended by ${signal}`);
+    const reason =
+      complaint?.replace(/^E: /, "").trim() ?? (signal === null ? `exit status ${status}` : `ended by ${signal}`);
     throw new CommandError(`${command} failed: ${reason}`);
   }
   return Buffer.concat(output);

@@ -15,7 +15,14 @@ export function encodeCpio(entries: readonly TreeEntry[]): Uint8Array {
     pieces.push({ offset, bytes });
     offset = padTo(offset + bytes.length, 4);
   };
-  const record = (path: string, inode: number, mode: number, links: number, data: Uint8Array, device = [0, 0]): void => {
+  const record = (
+    path: string,
+    inode: number,
+    mode: number,
+    links: number,
+    data: Uint8Array,
+    device = [0, 0],
+  ): void => {
     const name = text.encode(path);
     // c_ino c_mode c_uid c_gid c_nlink c_mtime c_filesize c_devmajor c_devminor c_rdevmajor c_rdevminor c_namesize c_check
     const fields = [inode, mode, 0, 0, links, 0, data.length, 0, 0, ...device, name.length + 1, 0];

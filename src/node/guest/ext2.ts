@@ -159,16 +159,15 @@ function writeBlocks(inode: DataView, data: Uint8Array, image: ImageBuilder): nu
 /** Directory entries, none of which crosses a block; the last one of a block reaches to its end. */
 function directoryBlocks(node: Node): Uint8Array {
   const text = new TextEncoder();
-  const entries = [
-    { name: ".", node },
-    { name: "..", node: node.parent ?? node },
-    ...node.children,
-  ].map(({ name, node: target }) => ({ name: text.encode(name), inode: target.inode, type: FILE_TYPE[target.entry.kind] }));
+  const entries = [{ name: ".", node }, { name: "..", node: node.parent ?? node }, ...node.children].map(
+    ({ name, node: target }) => ({ name: text.encode(name), inode: target.inode, type: FILE_TYPE[target.entry.kind] }),
+  );
   const lengthOf = (name: Uint8Array): number => 8 + Math.ceil(name.length / 4) * 4;
   const starts: number[] = [];
   let end = 0;
   for (const { name } of entries) {
-    if (Math.floor((end + lengthOf(name) - 1) / BLOCK) !== Math.floor(end / BLOCK)) end = Math.ceil(end / BLOCK) * BLOCK;
+    if (Math.floor((end + lengthOf(name) - 1) / BLOCK) !== Math.floor(end / BLOCK))
+      end = Math.ceil(end / BLOCK) * BLOCK;
     starts.push(end);
     end += lengthOf(name);
   }

@@ -3,10 +3,17 @@
 import { copyFile, open, readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../../util/user-error.ts";
-import { machineMirrors, type PackageRecord, PackagesUnavailable, PrivateApt } from "./apt.ts";
+import { machineMirrors, PackagesUnavailable, PrivateApt } from "./apt.ts";
 import { type CacheEntry, cacheFolder, findEntry, makeEntry } from "./cache.ts";
 import { inStep, type Progress, type Step } from "./progress.ts";
-import { GUEST_APPEND, GUEST_PACKAGES, GUEST_SUITE, KERNEL_META_PACKAGE, makeImages, recipeIdentity } from "./recipe.ts";
+import {
+  GUEST_APPEND,
+  GUEST_PACKAGES,
+  GUEST_SUITE,
+  KERNEL_META_PACKAGE,
+  makeImages,
+  recipeIdentity,
+} from "./recipe.ts";
 
 /** A guest that is ready to boot: absolute paths, and what goes with them. */
 export interface Guest {
@@ -50,18 +57,23 @@ export async function obtainGuest(env: NodeJS.ProcessEnv, progress: Progress): P
   const found = findGuest(env);
   if (found !== undefined) return found;
   const entry = await makeEntry(cacheFolder(env), entryName(), progress, async (folder, scratch) => {
-    const { apt, packages, kernelPackage } = await inStep(progress, "Asking Debian for its riscv64 packages", async (step) => {
-      const { mirrors } = await machineMirrors();
-      const request = { suite: GUEST_SUITE, architecture: "riscv64" };
-      const apt = await PrivateApt.open(join(scratch, "apt"), mirrors, request, (fraction) => step.update(fraction));
-      const kernelPackage = await newestKernel(apt);
-      const packages = await apt.records([kernelPackage, ...GUEST_PACKAGES]);
-      return { apt, packages, kernelPackage };
-    });
+    const { apt, packages, kernelPackage } = await inStep(
+      progress,
+      "Asking Debian for its riscv64 packages",
+      async (step) => {
+        const { mirrors } = await machineMirrors();
+        const request = { suite: GUEST_SUITE, architecture: "riscv64" };
+        const apt = await PrivateApt.open(join(scratch, "apt"), mirrors, request, (fraction) => step.update(fraction));
+        const kernelPackage = await newestKernel(apt);
+        const packages = await apt.records([kernelPackage, ...GUEST_PACKAGES]);
+        return { apt, packages, kernelPackage };
+      },
+    );
     const root = join(scratch, "root");
     await inStep(progress, "Downloading Linux, BusyBox and OpenSBI", async (step) => {
       const total = [...packages.values()].reduce((sum, record) => sum + Number(record.get("Size")), 0);
-      const megabytes = (fraction: number): string => `${((fraction * total) / 1e6).toFixed(0)} of ${(total / 1e6).toFixed(0)} MB`;
+      const megabytes = (fraction: number): string =>
+        `${((fraction * total) / 1e6).toFixed(0)} of ${(total / 1e6).toFixed(0)} MB`;
       await apt.unpack([...packages.keys()], root, (fraction) => step.update(fraction, megabytes(fraction)));
     });
     const kernelRelease = kernelPackage.replace(/^linux-image-/, "");
@@ -90,7 +102,8 @@ function describe({ folder, facts }: CacheEntry): Guest {
 async function newestKernel(apt: PrivateApt): Promise<string> {
   const meta = (await apt.records([KERNEL_META_PACKAGE])).get(KERNEL_META_PACKAGE);
   const kernel = /\blinux-image-\d\S*-riscv64\b/.exec(meta?.get("Depends") ?? "")?.[0];
-  if (kernel === undefined) throw new PackagesUnavailable(`the Debian mirror has no ${KERNEL_META_PACKAGE} in ${GUEST_SUITE}`);
+  if (kernel === undefined)
+    throw new PackagesUnavailable(`the Debian mirror has no ${KERNEL_META_PACKAGE} in ${GUEST_SUITE}`);
   return kernel;
 }
 

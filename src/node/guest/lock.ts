@@ -22,7 +22,11 @@ export interface LockHolder {
  *
  * @param onWait called once if the lock is taken
  */
-export async function withLock<T>(path: string, onWait: (holder: LockHolder) => void, body: () => Promise<T>): Promise<T> {
+export async function withLock<T>(
+  path: string,
+  onWait: (holder: LockHolder) => void,
+  body: () => Promise<T>,
+): Promise<T> {
   const mine = `${path}.${process.pid}.${randomBytes(6).toString("hex")}`;
   await writeFile(mine, JSON.stringify({ pid: process.pid, host: hostname() } satisfies LockHolder));
   try {

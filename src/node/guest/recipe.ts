@@ -27,7 +27,17 @@ export const GUEST_APPEND = `root=/dev/vda ro ${QUICK_OPTIONS}`;
 /** Loaded by the initramfs, in this order, each after what it depends on: the road to the disk. */
 const BOOT_MODULES = ["virtio_mmio", "virtio_blk", "crc32c_generic", "ext4"];
 /** On the disk for `modprobe`, which also loads what a virtio device's identity asks for. */
-const DISK_MODULES = ["virtio_net", "virtio_rng", "virtio_balloon", "virtio_input", "9p", "9pnet_virtio", "uio", "overlay", "loop"];
+const DISK_MODULES = [
+  "virtio_net",
+  "virtio_rng",
+  "virtio_balloon",
+  "virtio_input",
+  "9p",
+  "9pnet_virtio",
+  "uio",
+  "overlay",
+  "loop",
+];
 
 const DISK_SIZE = 64 * 1024 * 1024;
 
@@ -156,7 +166,8 @@ async function collectModules(names: readonly string[], { module }: Ingredients)
   const visit = async (name: string): Promise<void> => {
     if (modules.has(name)) return;
     const found = await module(name);
-    if (found === undefined) throw new UserError(`Debian's kernel package has no module ${name}, which the guest needs`);
+    if (found === undefined)
+      throw new UserError(`Debian's kernel package has no module ${name}, which the guest needs`);
     const info = readModuleInfo(found.data);
     const depends = (info.get("depends")?.[0] ?? "").split(",").filter((dependency) => dependency !== "");
     for (const dependency of depends) await visit(dependency);
