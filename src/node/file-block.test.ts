@@ -8,7 +8,7 @@ import { Drive } from "../backend/block-drive.ts";
 import { OverlayBlock } from "../backend/block-overlay.ts";
 import { RawBlock } from "../backend/block-raw.ts";
 import { VirtioBlk, virtioBlkType } from "../hw/block/virtio-blk.ts";
-import { TestBoard, TestDriver } from "../hw/virtio/driver-for-tests.ts";
+import { TestDriver, VirtioBoard } from "../hw/virtio/driver-for-tests.ts";
 import { UserError } from "../util/user-error.ts";
 import { FileStore, openFileBlock } from "./file-block.ts";
 
@@ -116,7 +116,7 @@ describe("a disk in a file", () => {
   });
 
   it("gives a guest an I/O error when the host's disk is full", () => {
-    const board = new TestBoard(true);
+    const board = new VirtioBoard(true);
     const device = new VirtioBlk(virtioBlkType);
     const store = new FileStore(openSync("/dev/full", constants.O_RDWR), "/dev/full", 4096, false);
     const drive = new Drive("hd0", new RawBlock(store));

@@ -187,9 +187,11 @@ export class BlkRequest {
     const sector = chain.readUint32(BLK_HEADER_SIZE + 4) * 2 ** 32 + chain.readUint32(BLK_HEADER_SIZE);
     const count = chain.readUint32(BLK_HEADER_SIZE + 8);
     const flags = chain.readUint32(BLK_HEADER_SIZE + 12);
+    if (count > maxSectors) return BlkStatus.IOERR;
+    const status = this.#setRange(limits, sector, count * SECTOR_SIZE);
+    if (status !== BlkStatus.OK) return status;
     if ((flags & ~allowedFlags) !== 0) return BlkStatus.UNSUPP;
-    if (limits.readOnly || count > maxSectors) return BlkStatus.IOERR;
-    return this.#setRange(limits, sector, count * SECTOR_SIZE);
+    return limits.readOnly && count > 0 ? BlkStatus.IOERR : BlkStatus.OK;
   }
 
   #setRange(limits: BlkLimits, sector: number, length: number): number {

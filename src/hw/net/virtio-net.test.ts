@@ -3,7 +3,7 @@ import type { NetBackend, NetClient } from "../../backend/net.ts";
 import { loadTree, saveTree } from "../../device/snapshot.ts";
 import type { PropertyValue } from "../../qom/property.ts";
 import { UserError } from "../../util/user-error.ts";
-import { MMIO_BASE, TestBoard, TestDriver, type TestQueue } from "../virtio/driver-for-tests.ts";
+import { MMIO_BASE, TestDriver, type TestQueue, VirtioBoard } from "../virtio/driver-for-tests.ts";
 import { VirtioNet, virtioNetType } from "./virtio-net.ts";
 
 const MRG_RXBUF = 1n << 15n;
@@ -32,7 +32,7 @@ class TestNet implements NetBackend {
 }
 
 function setup({ modern = false, features = -1n, properties = {} as Record<string, PropertyValue> } = {}) {
-  const board = new TestBoard(modern);
+  const board = new VirtioBoard(modern);
   const net = new TestNet();
   const device = new VirtioNet(virtioNetType);
   device.set("netdev", net);
@@ -146,9 +146,7 @@ describe("virtio-net-device", () => {
     const small = offer(receive, 30);
     const { writable } = offer(receive, 70);
     expect(net.client!.receive(frame(OWN))).toBe(true);
-    expect(board.log).toEqual([
-      "guest_errors: virtio-net-device: a frame of 60 bytes is dropped: the receive buffer has 30 bytes",
-    ]);
+    expect(board.log).toEqual(["virtio-net-device: a frame of 60 bytes is dropped: the receive buffer has 30 bytes"]);
     expect(receive.usedIndex).toBe(0);
     expect(net.client!.receive(frame(OWN, 20))).toBe(true);
     expect(receive.usedEntry(0)).toEqual({ head: small.head, length: 30 });
@@ -165,7 +163,7 @@ describe("virtio-net-device", () => {
   });
 
   it("has its link down without a network, and loses what is sent", () => {
-    const board = new TestBoard(false);
+    const board = new VirtioBoard(false);
     board.plug(new VirtioNet(virtioNetType));
     const driver = new TestDriver(board, false);
     driver.negotiate();
@@ -440,7 +438,7 @@ describe("virtio-net-device's control queue", () => {
 });
 
 describe("virtio-net-device's address", () => {
-  function macOf(board: TestBoard): string {
+  function macOf(board: VirtioBoard): string {
     return Array.from({ length: 6 }, (_, i) =>
       board
         .read(MMIO_BASE + 0x100 + i, 1)
@@ -449,23 +447,23 @@ describe("virtio-net-device's address", () => {
     ).join(":");
   }
 
-  function plugged(board: TestBoard, mac = ""): VirtioNet {
+  function plugged(board: VirtioBoard, mac = ""): VirtioNet {
     const device = new VirtioNet(virtioNetType);
     device.set("mac", mac);
     return board.plug(device);
   }
 
   it("is the one given", () => {
-    const board = new TestBoard(false);
+    const board = new VirtioBoard(false);
     plugged(board, "02:00:00:AB:cd:ef");
     expect(macOf(board)).toBe("02:00:00:ab:cd:ef");
   });
 
   it("is the next free one of the machine if none is given", () => {
-    const board = new TestBoard(false);
+    const board = new VirtioBoard(false);
     const first = plugged(board);
     expect(macOf(board)).toBe("52:54:00:12:34:56");
-    const second = new TestBoard(false);
+    const second = new VirtioBoard(false);
     Object.assign(second, { host: board.host });
     second.transport.plug(new VirtioNet(virtioNetType));
     second.transport.plugged!.realize(board.host);
@@ -474,7 +472,7 @@ describe("virtio-net-device's address", () => {
     plugged(board);
     expect(macOf(board)).toBe("52:54:00:12:34:56");
     // Another machine has addresses of its own.
-    const other = new TestBoard(false);
+    const other = new VirtioBoard(false);
     plugged(other);
     expect(macOf(other)).toBe("52:54:00:12:34:56");
   });
@@ -502,19 +500,19 @@ describe("virtio-net-device's address", () => {
     ["hello", '"hello" is no Ethernet address: expected one like 52:54:00:12:34:56'],
     ["01:00:5e:00:00:01", "01:00:5e:00:00:01 is a group address: the first byte of a card's own is even"],
   ])("%s is a user's mistake", (mac, message) => {
-    expect(() => plugged(new TestBoard(false), mac)).toThrow(new UserError(`virtio-net-device.mac: ${message}`));
+    expect(() => plugged(new VirtioBoard(false), mac)).toThrow(new UserError(`virtio-net-device.mac: ${message}`));
   });
 
   it("is given back when the network has a card already", () => {
     const net = new TestNet();
-    const board = new TestBoard(false);
+    const board = new VirtioBoard(false);
     const first = new VirtioNet(virtioNetType);
     first.id = "one";
     first.set("netdev", net);
     board.plug(first);
     const second = new VirtioNet(virtioNetType);
     second.set("netdev", net);
-    const other = new TestBoard(false);
+    const other = new VirtioBoard(false);
     expect(() => other.plug(second)).toThrow(
       new UserError(
         'virtio-net-device: the netdev "net0" is in use by virtio-net-device "one" already: give each card a -netdev of its own',

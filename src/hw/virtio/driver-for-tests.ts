@@ -1,10 +1,8 @@
 // A virtio driver for tests: it does with registers and rings what a guest's driver does, and what one should not do.
 
-import { type Device, type DeviceHost, deviceType } from "../../device/device.ts";
-import { AddressSpace } from "../../memory/address-space.ts";
+import { testHost } from "../../device/host-for-tests.ts";
 import { MemoryRegion } from "../../memory/region.ts";
 import { QomObject } from "../../qom/object.ts";
-import { ManualClock } from "../../util/manual-clock.ts";
 import type { VirtioDevice } from "./virtio-device.ts";
 import { VirtioMmio, virtioMmioType } from "./virtio-mmio.ts";
 
@@ -28,27 +26,20 @@ export interface Bus {
 }
 
 /** A board with some RAM and one transport. */
-export class TestBoard implements Bus {
-  readonly clock = new ManualClock();
-  readonly log: string[] = [];
+export class VirtioBoard implements Bus {
+  readonly host = testHost();
+  readonly clock = this.host.clock;
+  readonly memory = this.host.memory;
+  /** Guest errors. */
+  readonly log = this.host.guestErrors;
+  /** Where regions go. */
+  readonly root = this.host.system;
   readonly ram = new Uint8Array(RAM_SIZE);
-  readonly root = MemoryRegion.container("system", 1n << 64n);
-  readonly memory = new AddressSpace(this.root, "memory");
   readonly transport = new VirtioMmio(virtioMmioType);
   readonly tree = new QomObject({ name: "board" });
   /** The level of the transport's interrupt, and how often it rose. */
   irq = false;
   interrupts = 0;
-  readonly host: DeviceHost = {
-    clock: this.clock,
-    log: { enabled: () => true, write: (item, line) => void this.log.push(`${item}: ${line}`) },
-    memory: this.memory,
-    allocateRam: (size) => new Uint8Array(size),
-    wallClock: () => 0n,
-    shutdown: () => {},
-    random: (bytes) => void bytes.fill(0x5a),
-  };
-
   /** @param modern whether the transport speaks version 2 */
   constructor(modern: boolean) {
     this.root.addSubregion(BigInt(RAM_BASE), MemoryRegion.ram("ram", this.ram));
@@ -68,10 +59,6 @@ export class TestBoard implements Bus {
     this.tree.addChild("device", device);
     device.realize(this.host);
     return device;
-  }
-
-  get devices(): Device[] {
-    return [...this.tree.children.values()].filter((child) => child.isA(deviceType.name)) as Device[];
   }
 
   read(address: number, size: 1 | 2 | 4): number {

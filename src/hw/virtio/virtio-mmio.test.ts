@@ -3,7 +3,7 @@ import { resetTree } from "../../device/reset.ts";
 import { saveTree } from "../../device/snapshot.ts";
 import { cells, cells64, FdtNode } from "../../fdt/fdt-node.ts";
 import { UserError } from "../../util/user-error.ts";
-import { MMIO_BASE, RAM_BASE, RAM_SIZE, TestBoard, TestDriver } from "./driver-for-tests.ts";
+import { MMIO_BASE, RAM_BASE, RAM_SIZE, TestDriver, VirtioBoard } from "./driver-for-tests.ts";
 import { VirtioDevice, virtioDeviceType } from "./virtio-device.ts";
 import { VirtioRng, virtioRngType } from "./virtio-rng.ts";
 
@@ -54,7 +54,7 @@ class Configured extends VirtioDevice {
 }
 
 function setup(modern: boolean) {
-  const board = new TestBoard(modern);
+  const board = new VirtioBoard(modern);
   const device = board.plug(new Configured({ name: "configured", parent: virtioDeviceType }));
   return { board, device, driver: new TestDriver(board, modern) };
 }
@@ -71,7 +71,7 @@ const BOTH = [
 
 describe.each(BOTH)("virtio-mmio, %s", (_name, modern) => {
   it("without a device has three registers", () => {
-    const board = new TestBoard(modern);
+    const board = new VirtioBoard(modern);
     const driver = new TestDriver(board, modern);
     expect(registers(driver, 0, 4, 8, 12, 0x10, 0x34, 0x70, 0x100)).toEqual([
       0x74726976,
@@ -90,7 +90,7 @@ describe.each(BOTH)("virtio-mmio, %s", (_name, modern) => {
   });
 
   it("does not show a device that is not realized", () => {
-    const board = new TestBoard(modern);
+    const board = new VirtioBoard(modern);
     board.transport.plug(new VirtioRng(virtioRngType));
     expect(new TestDriver(board, modern).reg(8)).toBe(0);
   });
@@ -168,14 +168,14 @@ describe.each(BOTH)("virtio-mmio, %s", (_name, modern) => {
     const version = modern ? 2 : 1;
     const name = modern ? "0x40 (QueuePFN)" : "0x44 (QueueReady)";
     expect(board.log).toEqual([
-      "guest_errors: virtio-mmio: invalid read of 1 bytes at 0x0 (MagicValue): registers take 4 bytes at a time",
-      "guest_errors: virtio-mmio: invalid read of 2 bytes at 0x70 (Status): registers take 4 bytes at a time",
-      "guest_errors: virtio-mmio: invalid write of 1 bytes at 0x70 (Status): registers take 4 bytes at a time",
-      "guest_errors: virtio-mmio: invalid read of 4 bytes at 0x50 (QueueNotify): it cannot be read",
-      "guest_errors: virtio-mmio: invalid write of 4 bytes at 0x34 (QueueNumMax): it cannot be written",
-      "guest_errors: virtio-mmio: invalid read of 4 bytes at 0x1c (no register): it cannot be read",
-      `guest_errors: virtio-mmio: invalid read of 4 bytes at ${name}: not in version ${version} of the interface`,
-      `guest_errors: virtio-mmio: invalid write of 4 bytes at ${name}: not in version ${version} of the interface`,
+      "virtio-mmio: invalid read of 1 bytes at 0x0 (MagicValue): registers take 4 bytes at a time",
+      "virtio-mmio: invalid read of 2 bytes at 0x70 (Status): registers take 4 bytes at a time",
+      "virtio-mmio: invalid write of 1 bytes at 0x70 (Status): registers take 4 bytes at a time",
+      "virtio-mmio: invalid read of 4 bytes at 0x50 (QueueNotify): it cannot be read",
+      "virtio-mmio: invalid write of 4 bytes at 0x34 (QueueNumMax): it cannot be written",
+      "virtio-mmio: invalid read of 4 bytes at 0x1c (no register): it cannot be read",
+      `virtio-mmio: invalid read of 4 bytes at ${name}: not in version ${version} of the interface`,
+      `virtio-mmio: invalid write of 4 bytes at ${name}: not in version ${version} of the interface`,
     ]);
   });
 
@@ -191,8 +191,8 @@ describe.each(BOTH)("virtio-mmio, %s", (_name, modern) => {
     driver.setReg(Reg.QueueNotify, 0xffff_ffff);
     expect(device.notified).toEqual([1]);
     expect(board.log).toEqual([
-      "guest_errors: configured: notification of queue 2: there are 2",
-      "guest_errors: configured: notification of queue 4294967295: there are 2",
+      "configured: notification of queue 2: there are 2",
+      "configured: notification of queue 4294967295: there are 2",
     ]);
     expect(device.failed).toBe(false);
   });
@@ -230,8 +230,8 @@ describe.each(BOTH)("virtio-mmio, %s", (_name, modern) => {
     driver.setReg(modern ? Reg.QueueReady : Reg.QueuePFN, 1);
     expect(driver.reg(modern ? Reg.QueueReady : Reg.QueuePFN)).toBe(0);
     expect(board.log).toEqual([
-      "guest_errors: virtio-mmio: QueueNum: there is no queue 7",
-      `guest_errors: virtio-mmio: ${modern ? "QueueReady" : "QueuePFN"}: there is no queue 7`,
+      "virtio-mmio: QueueNum: there is no queue 7",
+      `virtio-mmio: ${modern ? "QueueReady" : "QueuePFN"}: there is no queue 7`,
     ]);
     expect(device.failed).toBe(false);
   });
@@ -306,7 +306,7 @@ describe("virtio-mmio, legacy", () => {
     driver.setReg(Reg.QueuePFN, RAM_BASE / 65536 + 1);
     expect(device.queues[0]!.descriptors).toBe(RAM_BASE + 65536);
     driver.setReg(Reg.GuestPageSize, 1000);
-    expect(board.log).toEqual(["guest_errors: virtio-mmio: GuestPageSize: 1000 is no power of two"]);
+    expect(board.log).toEqual(["virtio-mmio: GuestPageSize: 1000 is no power of two"]);
   });
 
   it("needs the page size first, and an alignment that is one", () => {
@@ -409,7 +409,7 @@ describe("virtio-mmio, modern", () => {
     driver.queue(0, 8);
     driver.setReg(Reg.QueueReset, 1);
     expect(device.queues[0]!.enabled).toBe(true);
-    expect(board.log).toEqual(["guest_errors: virtio-mmio: QueueReset: VIRTIO_F_RING_RESET was not negotiated"]);
+    expect(board.log).toEqual(["virtio-mmio: QueueReset: VIRTIO_F_RING_RESET was not negotiated"]);
   });
 
   it("agrees to features or clears FEATURES_OK", () => {
@@ -442,19 +442,19 @@ describe("virtio-mmio, modern", () => {
     driver.negotiate();
     driver.queue(0, 8).kick();
     expect(device.notified).toEqual([]);
-    expect(board.log).toEqual(["guest_errors: configured: notification of queue 0 before DRIVER_OK"]);
+    expect(board.log).toEqual(["configured: notification of queue 0 before DRIVER_OK"]);
   });
 
   it("says when a driver forgets FEATURES_OK", () => {
     const { board, driver } = setup(true);
     driver.setReg(Reg.Status, 7);
-    expect(board.log).toEqual(["guest_errors: configured: DRIVER_OK without FEATURES_OK"]);
+    expect(board.log).toEqual(["configured: DRIVER_OK without FEATURES_OK"]);
   });
 });
 
 describe("a transport and its device", () => {
   it("belong together one to one", () => {
-    const board = new TestBoard(true);
+    const board = new VirtioBoard(true);
     board.plug(new VirtioRng(virtioRngType));
     expect(() => board.transport.plug(new VirtioRng(virtioRngType))).toThrow(
       new UserError("virtio-rng-device cannot be plugged into /transport: virtio-rng-device is in it"),
@@ -462,7 +462,7 @@ describe("a transport and its device", () => {
   });
 
   it("part when the device leaves", () => {
-    const board = new TestBoard(true);
+    const board = new VirtioBoard(true);
     const device = board.plug(new VirtioRng(virtioRngType));
     const driver = new TestDriver(board, true);
     driver.negotiate();
@@ -476,14 +476,14 @@ describe("a transport and its device", () => {
   });
 
   it("need each other", () => {
-    const board = new TestBoard(true);
+    const board = new VirtioBoard(true);
     expect(() => new VirtioRng(virtioRngType).realize(board.host)).toThrow(
       new UserError("virtio-rng-device has no bus: plug it into a virtio transport, virtio-mmio for instance"),
     );
   });
 
   it("leave features out that properties switch off", () => {
-    const board = new TestBoard(true);
+    const board = new VirtioBoard(true);
     const device = new VirtioRng(virtioRngType);
     device.set("event_idx", "off");
     device.set("indirect_desc", "off");
@@ -516,7 +516,7 @@ describe("a transport and its device", () => {
   it("refuse the state of another device", () => {
     const { board, device } = setup(true);
     const state = saveTree(board.tree);
-    const rng = new TestBoard(true).plug(new VirtioRng(virtioRngType));
+    const rng = new VirtioBoard(true).plug(new VirtioRng(virtioRngType));
     expect(() => rng.load(state["/device"])).toThrow("its state has 2 queues, expected 1");
     expect(() => device.load({ version: 7 })).toThrow("its state has version 7, expected 1");
     expect(() => board.transport.load(undefined)).toThrow(UserError);
