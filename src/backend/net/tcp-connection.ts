@@ -450,7 +450,8 @@ export class TcpConnection implements TcpEndpoints, HostTcpEvents {
   }
 
   #keepAlive(now: number): void {
-    if (now - this.#lastHeard < KEEPALIVE_INTERVAL) this.#attempts = 0;
+    // An answer to the last probe, which was sent one interval before this time came.
+    if (this.#lastHeard >= this.#stateAt - KEEPALIVE_INTERVAL) this.#attempts = 0;
     if (this.#attempts === 0 && now - this.#lastHeard < KEEPALIVE_IDLE) {
       this.#stateAt = this.#lastHeard + KEEPALIVE_IDLE;
       return;

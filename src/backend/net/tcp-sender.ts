@@ -130,6 +130,7 @@ export class TcpSender {
   /** Sends what the window allows. */
   output(now: number): void {
     this.starved = false;
+    if (this.#finAcknowledged) return;
     for (;;) {
       const offset = (this.#nxt - this.#una) | 0;
       const unsent = this.queue.length - offset;
