@@ -1,5 +1,17 @@
 import { execFileSync } from "node:child_process";
-import { constants, mkdtempSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, test } from "vitest";
@@ -24,6 +36,15 @@ function image(content: Uint8Array | string, name = "disk.img"): string {
   const path = join(folder, name);
   writeFileSync(path, content);
   return path;
+}
+
+function linkTarget(link: string): string | undefined {
+  try {
+    return readlinkSync(link);
+  } catch {
+    // The descriptor of the listing itself is gone by now.
+    return undefined;
+  }
 }
 
 function thrownBy(act: () => unknown): unknown {
@@ -85,6 +106,22 @@ describe("a disk in a file", () => {
     expect([bytes[99], bytes[100], bytes[199]]).toEqual([120, 0, 0]);
     disk.close();
   });
+
+  it.skipIf(!existsSync("/proc/self/fdinfo"))(
+    "can be opened to write through the cache of the host (needs /proc)",
+    () => {
+      const path = image("x".repeat(512));
+      const flagsOf = (writeThrough: boolean): number => {
+        const disk = openFileBlock(path, { readOnly: false, writeThrough });
+        const fd = readdirSync("/proc/self/fd").find((name) => linkTarget(`/proc/self/fd/${name}`) === path);
+        const flags = /^flags:\s+([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
+        disk.close();
+        return Number.parseInt(flags![1]!, 8);
+      };
+      expect(flagsOf(true) & constants.O_DSYNC).toBe(constants.O_DSYNC);
+      expect(flagsOf(false) & constants.O_DSYNC).toBe(0);
+    },
+  );
 
   it("is not written through an overlay, and need not be writable for one", () => {
     const path = image("x".repeat(1024));

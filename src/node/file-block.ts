@@ -20,15 +20,20 @@ import { UserError } from "../util/user-error.ts";
  *
  * @param path of a regular file with at least one byte
  * @param options.readOnly the guest must not write, and the file need not be writable
+ * @param options.writeThrough every write is safe from a crash of the host when it returns, not only after a flush
  * @throws UserError if the file cannot be opened like that
  * @example const disk = openFileBlock("rootfs.ext2", { readOnly: true });
  */
-export function openFileBlock(path: string, options: { readonly readOnly: boolean }): RawBlock {
-  const { readOnly } = options;
+export function openFileBlock(
+  path: string,
+  options: { readonly readOnly: boolean; readonly writeThrough?: boolean },
+): RawBlock {
+  const { readOnly, writeThrough = false } = options;
   let fd: number;
   try {
     // Non-blocking, so that a named pipe is told apart below instead of waited for. It means nothing to files.
-    fd = openSync(path, (readOnly ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NONBLOCK);
+    const flags = constants.O_NONBLOCK | (writeThrough ? constants.O_DSYNC : 0);
+    fd = openSync(path, flags | (readOnly ? constants.O_RDONLY : constants.O_RDWR));
   } catch (error) {
     throw new UserError(openProblem(path, codeOf(error), readOnly), { cause: error });
   }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { UserError } from "../../util/user-error.ts";
 import { TestDriver, VirtioBoard } from "./driver-for-tests.ts";
 import { VirtioRng, virtioRngType } from "./virtio-rng.ts";
 
@@ -31,6 +32,24 @@ describe("virtio-rng-device", () => {
       buffers: [new Uint8Array(3).fill(0xa5), new Uint8Array(5).fill(0xa5)],
     });
     expect(asked).toEqual([8]);
+  });
+
+  it("asks another source if it is given one", () => {
+    const board = new VirtioBoard(false);
+    const device = new VirtioRng(virtioRngType);
+    device.set("rng", { fill: (bytes: Uint8Array) => bytes.fill(0x99) });
+    board.plug(device);
+    const driver = new TestDriver(board, false);
+    driver.negotiate();
+    const queue = driver.queue(0, 16);
+    expect(queue.request([2]).buffers[0]).toEqual(Uint8Array.of(0x99, 0x99));
+    const wrong = new VirtioRng(virtioRngType);
+    wrong.set("rng", {});
+    expect(() => new VirtioBoard(false).plug(wrong)).toThrow(
+      new UserError(
+        "virtio-rng-device.rng: this is no source of random numbers: expected the id of an -object rng-...",
+      ),
+    );
   });
 
   it("gives at most 4096 bytes for a request", () => {
