@@ -128,7 +128,7 @@ export class Decoder {
 
   /** Makes an empty decoded page for the code at `host`. */
   clearPage(page: number, host: number): void {
-    this.u8.fill(0, page, page + CODE.slots * OP.size);
+    this.u8.fill(0, page, page + CODE.stride - CODE.header);
     this.u32[(page + CODE.hostPage) >> 2] = host;
     this.u32[(page + CODE.chunks) >> 2] = 0;
     this.u32[(page + CODE.chunks + 4) >> 2] = 0;

@@ -23,6 +23,7 @@ import { Hart } from "./hart.ts";
 import { interpreterFunction } from "./interpreter.ts";
 import { CODE, CONTEXTS_PER_HART, CTX, FILL_LOG, HART_STRIDE, type MemoryLayout, OP, PAGE_CODE, PAGE_DIRTY, planMemory, RANGE, MAX_RANGES, S } from "./layout.ts";
 import { mmuFunctions } from "./mmu.ts";
+import { regionFunctions } from "./regions.ts";
 import { systemFunctions } from "./system.ts";
 import { trapFunctions } from "./traps.ts";
 
@@ -53,8 +54,6 @@ export interface EngineExports {
   syncStatus(h: number): void;
   writeStatus(h: number, value: bigint, mask: bigint): void;
 }
-const EXPORTS: readonly (keyof EngineExports)[] = ["trapEnter", "selectContexts", "flushAll", "flushFetch", "flushWrites", "purgeWrites", "fetchAddress", "dataAddress", "syncStatus", "writeStatus"];
-
 const I = I32;
 /** The host's functions. Physical addresses cross as f64: exact, and no BigInt. */
 const IMPORTS: readonly [string, readonly (typeof I32 | typeof F64)[], boolean][] = [
@@ -68,7 +67,18 @@ const IMPORTS: readonly [string, readonly (typeof I32 | typeof F64)[], boolean][
   ["csrSlow", [I, I, I, I], true],
   ["softfloat", [I, I, I], false],
   ["traceTrap", [I], false],
+  ["hot", [I, I, I], false],
 ];
+
+/** What translates hot code (src/jit), as the engine knows it. */
+export interface Tier1 {
+  /** The operation at `ip` of the decoded page was jumped to HOT_COUNT times; the hart's pc is there. */
+  hot(hart: Hart, page: number, ip: number): void;
+  /** Code in the page at `host` is about to be forgotten: bytes from `offset` on. */
+  codeWritten(host: number, offset: number, length: number): void;
+  /** All decoded code is about to be forgotten. */
+  codeDropped(): void;
+}
 
 /** Whether the host's relaxed multiply-add rounds once. */
 function probeFused(): boolean {
@@ -93,6 +103,11 @@ export class Engine {
   readonly extensions: ReadonlySet<string>;
   readonly exports: EngineExports;
   readonly decoder: Decoder;
+  /** Functions of translated regions, called by the interpreter through their slot; slot 0 stays empty. */
+  readonly table = new WebAssembly.Table({ element: "anyfunc", initial: 1 });
+  /** Whether the host's multiply-add rounds once. */
+  readonly fused = probeFused();
+  tier1: Tier1 | undefined;
   /** Called for each trap while a hart's `traceTraps` is set: cause and tval are in S.fa and S.fb. */
   onTrap: (hart: Hart) => void = () => {};
 
@@ -187,7 +202,9 @@ export class Engine {
   /** Decoded instructions in [host, host + length), within a page, are no longer what memory says. */
   private codeWritten(host: number, length: number): void {
     const code = this.i32[(this.layout.codePage >> 2) + (host >>> 12)]!;
-    if (code) this.decoder.forget(code, host & 4095, length);
+    if (!code) return;
+    this.tier1?.codeWritten((host & ~4095) >>> 0, host & 4095, length);
+    this.decoder.forget(code, host & 4095, length);
   }
 
   /** A decoded page for the code at `host`; when all are used, everything is decoded anew. */
@@ -211,6 +228,7 @@ export class Engine {
 
   /** Forgets all decoded code. */
   dropCode(): void {
+    this.tier1?.codeDropped();
     const { layout } = this;
     for (let page = layout.code + CODE.header; page < this.codeNext; page += CODE.stride) {
       const number = this.u32[(page + CODE.hostPage) >> 2]! >>> 12;
@@ -288,22 +306,24 @@ export class Engine {
         return accessCsr(hart, csr!, operation!, hart.get64(S.fa), writes !== 0);
       },
       softfloat: (h, code, rm) => void this.hartAt(h!).softfloat(code!, rm!),
+      hot: (h, page, ip) => void this.tier1?.hot(this.hartAt(h!), page!, ip!),
       traceTrap: (h) => void this.onTrap(this.hartAt(h!)),
     };
     const imports: Import[] = [
       { kind: "memory", module: "env", name: "memory", initial: pages, maximum: pages, shared: true },
+      { kind: "table", module: "env", name: "table", initial: 1 },
       ...IMPORTS.map(([name, params, result]): Import => ({ kind: "func", module: "env", name, sig: { params, results: result ? [I32] : [] } })),
     ];
-    const functions = [...isaFunctions, ...mmuFunctions(layout), ...trapFunctions(), ...systemFunctions(layout), ...fpFunctions(probeFused())];
+    const functions = [...isaFunctions, ...mmuFunctions(layout), ...trapFunctions(), ...systemFunctions(layout), ...fpFunctions(this.fused), ...regionFunctions()];
     const index = new Map<string, number>();
     for (const [name] of IMPORTS) index.set(name, index.size);
     for (const f of functions) index.set(f.name, index.size);
     const signatures = new SignatureTable();
-    const compiled = functions.map((f) => lowerFunc(f, index, signatures, (EXPORTS as readonly string[]).includes(f.name)));
+    const compiled = functions.map((f) => lowerFunc(f, index, signatures, true));
     compiled.push(interpreterFunction(layout, index, signatures));
     const bytes = encodeModule(imports, signatures, compiled);
     const module = new WebAssembly.Module(bytes);
-    const instance = new WebAssembly.Instance(module, { env: { ...env, memory: this.memory } });
+    const instance = new WebAssembly.Instance(module, { env: { ...env, memory: this.memory, table: this.table } });
     return instance.exports as unknown as EngineExports;
   }
 }

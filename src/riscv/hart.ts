@@ -104,7 +104,7 @@ export class Hart implements CsrHart {
   }
 
   /** An interrupt may have become pending: running code looks at the next occasion, a waiting hart wakes. */
-  private look(): void {
+  look(): void {
     this.i32[(this.base + S.attention.offset) >> 2]! |= ATTENTION_LOOK;
     this.onWake();
   }

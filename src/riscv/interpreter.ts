@@ -14,9 +14,10 @@ import { FuncLowering, type Backend, type FuncIndex } from "../wasm/lower.ts";
 import type { CompiledFunc, SignatureTable } from "../wasm/encoder.ts";
 import { br, call, callStmt, type Expr, I32, I64, i32, i64, iff, label, type Local, local, ret, set, type Stmt } from "../wasm/ir.ts";
 import {
-  ACCESS_READ, ACCESS_WRITE, ATTENTION_LEAVE, CAUSE, CTX, EXIT, FIRST_INSN_HANDLER, HANDLER_CROSS, HANDLER_DECODE, HANDLER_RELOOKUP, type MemoryLayout, OP, PAGE_CODE, PAGE_DIRTY, S, XTLB_ENTRIES,
+  ACCESS_READ, ACCESS_WRITE, ATTENTION_LEAVE, CAUSE, CODE, CTX, EXIT, FIRST_INSN_HANDLER, HANDLER_CROSS, HANDLER_DECODE, HANDLER_REGION, HANDLER_RELOOKUP, HOT_COUNT, type MemoryLayout, OP, PAGE_CODE, PAGE_DIRTY, REGION_BUDGET, S, SIDE, XTLB_ENTRIES,
 } from "./layout.ts";
 import { entryOf, loadOf, storeOf, tagHits } from "./mmu.ts";
+import { callRegion } from "./regions.ts";
 import { interruptPossible } from "./traps.ts";
 
 const signedLoad = (size: number, addr: Expr): Expr => (size === 8 ? i64.load : size === 4 ? i64.load32_s : size === 2 ? i64.load16_s : i64.load8_s)(addr);
@@ -32,6 +33,7 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
   const pcLocal = local(I64, "pc");
   const exitCode = local(I32, "exitCode");
   const entry = local(I32, "entry");
+  const handler = local(I32, "handler");
   const cause = local(I64, "cause");
   const tval = local(I64, "tval");
 
@@ -41,6 +43,7 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
   const trapped = label("trapped");
   const faulted = label("faulted");
   const illegal = label("illegal");
+  const dispatch = label("dispatch");
   const attend = label("attend");
 
   const field16 = (offset: number): Expr => i32.load16_u(ip, offset);
@@ -54,6 +57,17 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
   const leavePage = (target: Expr): Stmt[] => [set(pcLocal, target), br(lookup)];
   /** After the host ran: something may want attention before the next instruction. */
   const attendIfAsked: Stmt[] = [iff(S.attention.get(h), [set(pcLocal, i64.add(currentPc, i64.extend_u(length))), br(attend)])];
+  /** Counts a jump to `ip`; every HOT_COUNT-th time tier 1 hears of it. */
+  const countJump = (): Stmt[] => {
+    const side = local(I32, "side");
+    const count = local(I32, "count");
+    return [
+      set(side, i32.add(page, i32.shr_u(i32.sub(ip, page), 1))),
+      set(count, i32.add(i32.load16_u(side, CODE.side + SIDE.count), 1)),
+      i32.store16(side, count, CODE.side + SIDE.count),
+      iff(i32.eqz(i32.and(count, HOT_COUNT - 1)), [S.pc.set(h, currentPc), callStmt("hot", h, page, ip)]),
+    ];
+  };
   const spill: Stmt[] = [S.pc.set(h, currentPc), S.budget.set(h, budget)];
   const checkFault: Stmt = br(faulted, S.fault.get(h));
 
@@ -154,9 +168,20 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
       ];
     },
     branch([c]) {
-      return [iff(c!, [set(ip, i32.add(ip, i32.shl(i32.load(ip, OP.imm), 3))), ...insidePage]), ...advance];
+      const distance = local(I32, "distance");
+      return [
+        iff(c!, [
+          set(distance, i32.shl(i32.load(ip, OP.imm), 3)),
+          set(ip, i32.add(ip, distance)),
+          ...leaveIfOutside,
+          // Loops are closed by a branch backwards.
+          iff(i32.lt_s(distance, 0), countJump()),
+          br(next),
+        ]),
+        ...advance,
+      ];
     },
-    "jump-imm": () => [set(ip, i32.add(ip, i32.shl(i32.load(ip, OP.imm), 3))), ...insidePage],
+    "jump-imm": () => [set(ip, i32.add(ip, i32.shl(i32.load(ip, OP.imm), 3))), ...leaveIfOutside, ...countJump(), br(next)],
     jump: ([target]) => leavePage(target!),
     trap: ([c, t]) => [set(cause, c!), set(tval, t!), br(trapped)],
     ecall: () => [set(cause, i64.add(CAUSE.ecallU, i64.extend_u(S.priv.get(h)))), set(tval, 0), br(trapped)],
@@ -193,9 +218,8 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
   /** After a slow load the destination is not written yet, so attention waits for the end of the instruction. */
   const attentionAfter: Stmt[] = [iff(S.attention.get(h), [S.budget.set(h, budget), set(budget, 0)])];
   /** ip was moved by a branch: it may have left the page. */
-  const insidePage: Stmt[] = [
-    br(next, i32.lt_u(i32.sub(ip, page), 4096 * 8)),
-    ...leavePage(i64.add(va, i64.extend_s(i32.shr_s(i32.sub(ip, page), 3)))),
+  const leaveIfOutside: Stmt[] = [
+    iff(i32.ge_u(i32.sub(ip, page), 4096 * 8), leavePage(i64.add(va, i64.extend_s(i32.shr_s(i32.sub(ip, page), 3))))),
   ];
   const csr = (data: unknown, source: Expr): Stmt[] => {
     const status = local(I32, "status");
@@ -230,7 +254,7 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
 
   const f = new FuncLowering([h], funcs, signatures, backend);
   // These live across handlers: they must not be given a slot inside one's scope.
-  for (const l of [ip, page, va, budget, pcLocal, exitCode, cause, tval, entry]) f.slot(l);
+  for (const l of [ip, page, va, budget, pcLocal, exitCode, cause, tval, entry, handler]) f.slot(l);
   const handlers = FIRST_INSN_HANDLER + insns.length + 1;
   const labels = Array.from({ length: handlers }, (_, n) => label(`op${n}`));
 
@@ -275,12 +299,14 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
     ),
     set(ip, i32.add(page, i32.shl(i32.and(i32.wrap(pcLocal), 4094), 3))),
   ]);
+  f.scope(countJump());
   f.begin(0x03, next);
   const stop = label("stop");
   f.begin(0x02, stop);
-  f.stmts([br(stop, i32.eqz(budget)), set(budget, i32.sub(budget, 1))]);
+  f.stmts([br(stop, i32.eqz(budget)), set(budget, i32.sub(budget, 1)), set(handler, i32.load16_u(ip, OP.handler))]);
+  f.begin(0x03, dispatch);
   for (let n = handlers - 1; n >= 0; n--) f.begin(0x02, labels[n]!);
-  f.stmt({ k: "br_table", index: i32.load16_u(ip, OP.handler), labels, otherwise: labels[handlers - 1]! });
+  f.stmt({ k: "br_table", index: handler, labels, otherwise: labels[handlers - 1]! });
   for (let n = 0; n < handlers; n++) {
     f.end();
     if (n === HANDLER_DECODE) f.scope([callStmt("decode", page, ip), set(budget, i32.add(budget, 1)), br(next)]);
@@ -299,12 +325,41 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
         set(page, entry),
         br(next),
       ]);
+    } else if (n === HANDLER_REGION) {
+      // Tier 1 has code that begins here. Near the end of a slice the operation itself runs, to stop where asked.
+      const side = local(I32, "side");
+      f.scope([
+        set(side, i32.add(page, i32.shr_u(i32.sub(ip, page), 1))),
+        iff(i32.lt_u(budget, REGION_BUDGET), [set(handler, i32.load16_u(side, CODE.side + SIDE.handler)), br(dispatch)]),
+        S.pc.set(h, currentPc),
+        S.budget.set(h, i32.add(budget, 1)),
+        set(handler, callRegion(i32.load(side, CODE.side + SIDE.table), h, i32.const(0))),
+        iff(i32.eqz(handler), [
+          // It left before its first instruction: that one is not for translated code now.
+          iff(i32.eq(S.budget.get(h), i32.add(budget, 1)), [set(handler, i32.load16_u(side, CODE.side + SIDE.handler)), br(dispatch)]),
+          set(pcLocal, S.pc.get(h)),
+          set(budget, S.budget.get(h)),
+          br(attend),
+        ]),
+        set(pcLocal, S.pc.get(h)),
+        set(budget, S.budget.get(h)),
+        // It faulted at pcLocal: the accounting is that of `faulted`.
+        set(cause, i64.sub(i64.extend_u(S.fault.get(h)), 1)),
+        set(tval, S.faultTval.get(h)),
+        S.fault.set(h, 0),
+        set(budget, i32.sub(budget, 1)),
+        S.instretEnd.set(h, i64.sub(S.instretEnd.get(h), 1)),
+        callStmt("trapEnter", h, pcLocal, cause, tval),
+        set(pcLocal, S.pc.get(h)),
+        br(attend),
+      ]);
     } else if (n < FIRST_INSN_HANDLER) f.stmt({ k: "unreachable" });
     else if (n < handlers - 1) {
       const insn = insns[n - FIRST_INSN_HANDLER]!;
       f.scope([...insn.body, ...advance]);
     } else f.stmts([br(illegal)]);
   }
+  f.end(); // dispatch
   f.end(); // stop: the budget is used up, or attention was asked for during a slow load
   f.stmts([set(pcLocal, currentPc), iff(S.attention.get(h), [set(budget, S.budget.get(h)), br(attend)]), br(exit)]);
   f.end(); // next

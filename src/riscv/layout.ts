@@ -156,7 +156,16 @@ export const FILL_LOG = 256;
  * that of operation 0; the header lies before it: which 64-byte chunks hold decoded instructions (a bit each), and the
  * place of the page itself in this memory.
  */
-export const CODE = { header: 64, chunks: -64, hostPage: -56, slots: 2050, stride: 64 + 2050 * 16 + 32 } as const;
+export const CODE = { header: 64, chunks: -64, hostPage: -56, slots: 2050, side: 2050 * 16, stride: 64 + 2050 * 16 + 2048 * 8 + 32 } as const;
+/**
+ * Beside each operation, 8 bytes in the same page from CODE.side on: the table slot of the region that begins here (0:
+ * none), the operation's own handler while HANDLER_REGION stands in its place, and how often it was jumped to.
+ */
+export const SIDE = { table: 0, handler: 4, count: 6, size: 8 } as const;
+/** Jumps to an operation after which tier 1 is told of it; a power of two. */
+export const HOT_COUNT = 1024;
+/** Instructions that a slice must have left for a region to be entered. */
+export const REGION_BUDGET = 512;
 export const HANDLER_DECODE = 0;
 export const HANDLER_RELOOKUP = 1;
 export const HANDLER_CROSS = 2;
@@ -194,7 +203,7 @@ export interface MemoryLayout {
 const align = (n: number, a: number) => Math.ceil(n / a) * a;
 
 /** Plans the memory for `hartCount` harts and `ramBytes` of guest memory (RAM and ROMs together, page multiples). */
-export function planMemory(hartCount: number, ramBytes: number, codeCapacity = 2048): MemoryLayout {
+export function planMemory(hartCount: number, ramBytes: number, codeCapacity = 1536): MemoryLayout {
   const harts = 0x1000;
   const rangeCount = harts + hartCount * HART_STRIDE;
   const ranges = rangeCount + 8;

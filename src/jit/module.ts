@@ -1,0 +1,182 @@
+/**
+ * From hot entries to a WebAssembly module: finds their regions and those that they call, and translates them together,
+ * so that guest calls inside the module are direct calls. Runs on the main thread or on a worker: all it needs is the
+ * machine's memory.
+ */
+import { insns } from "../isa/table.ts";
+import type { Decoder } from "../riscv/decoder.ts";
+import { CODE, type MemoryLayout, SIDE } from "../riscv/layout.ts";
+import { regionFunctions } from "../riscv/regions.ts";
+import { type CompiledFunc, encodeModule, type Import, SignatureTable } from "../wasm/encoder.ts";
+import type { Expr, Signature, Stmt } from "../wasm/ir.ts";
+import { type CodeReader, findRegion, type Region } from "./region.ts";
+import { translateRegion } from "./translate.ts";
+
+/** A place where translation begins, and the pages around it as the hart that ran it had them mapped. */
+export interface TranslationEntry {
+  /** Place of the page in the machine's memory, and the entry's offset in it. */
+  readonly host: number;
+  readonly offset: number;
+  /** Pages by their distance from the entry's: [relative page, place in memory, decoded page]. */
+  readonly near: readonly (readonly [rel: number, host: number, code: number])[];
+}
+
+export interface TranslatedRegion {
+  readonly host: number;
+  readonly offset: number;
+  readonly name: string;
+  readonly instructions: number;
+  readonly bytes: number;
+}
+
+/** A translated batch. `chunks` has the 64-byte chunks (a bit each, low and high word) that were read from each page. */
+export interface Translation {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly regions: readonly TranslatedRegion[];
+  readonly pages: readonly { readonly host: number; readonly code: number; readonly low: number; readonly high: number; readonly copy: Uint8Array }[];
+}
+
+/** Functions of the engine that translated code may call, by name. */
+export type EngineSignatures = ReadonlyMap<string, Signature>;
+
+/** Regions and instructions in a module at most. */
+const MAX_REGIONS = 32;
+const MAX_INSTRUCTIONS = 6000;
+/** How often a callee must have been called to be translated along. */
+const CALLEE_COUNT = 8;
+
+/** Names of the engine's functions that an instruction's meaning calls. */
+const calledBy: readonly (readonly string[])[] = insns.map((insn) => {
+  const names = new Set<string>();
+  const expr = (e: Expr): void => {
+    if (e.k === "call") {
+      names.add(e.fn);
+      e.args.forEach(expr);
+    } else if (e.k === "bin") {
+      expr(e.a);
+      expr(e.b);
+    } else if (e.k === "un") expr(e.a);
+    else if (e.k === "select") {
+      expr(e.a);
+      expr(e.b);
+      expr(e.c);
+    }
+  };
+  const stmt = (s: Stmt): void => {
+    if (s.k === "effect") s.args.forEach(expr);
+    else if (s.k === "set") expr(s.e);
+  };
+  insn.body.forEach(stmt);
+  return [...names];
+});
+const RUNTIME = ["loadSlow", "storeSlow", "atomicAddress", "ramStored", "csrAccess", ...regionFunctions().map((f) => f.name)];
+
+interface Job {
+  readonly name: string;
+  readonly host: number;
+  readonly offset: number;
+  readonly near: TranslationEntry["near"];
+  readonly region: Region;
+}
+
+/** Translates a batch. Undefined where no entry gives a region. */
+export function translateBatch(
+  entries: readonly TranslationEntry[],
+  memory: SharedArrayBuffer,
+  layout: MemoryLayout,
+  decoder: Pick<Decoder, "find">,
+  engine: EngineSignatures,
+  fused: boolean,
+): Translation | undefined {
+  const u8 = new Uint8Array(memory);
+  const u16 = new Uint16Array(memory);
+  const copies = new Map<number, { code: number; low: number; high: number; copy: Uint8Array; view: DataView }>();
+  const pageOf = (host: number, code: number) => {
+    let page = copies.get(host);
+    if (!page) {
+      // The guest goes on meanwhile: what is translated is this copy, compared again before it is used.
+      const copy = u8.slice(host, host + 4096);
+      page = { code, low: 0, high: 0, copy, view: new DataView(copy.buffer) };
+      copies.set(host, page);
+    }
+    return page;
+  };
+  const find = (word: number) => decoder.find(word);
+
+  const jobs: Job[] = [];
+  const byPlace = new Map<number, Job>();
+  const queue = [...entries];
+  let total = 0;
+  while (queue.length > 0 && jobs.length < MAX_REGIONS && total < MAX_INSTRUCTIONS) {
+    const { host, offset, near } = queue.shift()!;
+    if (byPlace.has(host + offset)) continue;
+    const around = new Map(near.map(([rel, place, code]) => [rel, { place, code }]));
+    const read: CodeReader = (rel) => {
+      const page = around.get(rel >> 12);
+      return page && pageOf(page.place, page.code).view.getUint16(rel & 4095, true);
+    };
+    const region = findRegion(offset, read, find);
+    if (!region) continue;
+    const job: Job = { name: `r${jobs.length}`, host, offset, near, region };
+    jobs.push(job);
+    byPlace.set(host + offset, job);
+    total += region.size;
+    for (const block of region.blocks.values()) {
+      for (const insn of block.insns) {
+        const page = around.get(insn.rel >> 12)!;
+        const copy = copies.get(page.place)!;
+        for (const at of [insn.rel & 4095, (insn.rel + insn.length - 1) & 4095]) {
+          if (at < 2048) copy.low |= 1 << (at >> 6);
+          else copy.high |= 1 << ((at >> 6) - 32);
+        }
+      }
+      if (block.end.k !== "call" || block.end.to === undefined) continue;
+      const rel = block.end.to;
+      const page = around.get(rel >> 12);
+      if (!page) continue;
+      const at = page.code + CODE.side + ((rel & 4095) >> 1) * SIDE.size + SIDE.count;
+      if (u16[at >> 1]! < CALLEE_COUNT) continue;
+      queue.push({ host: page.place, offset: rel & 4095, near: near.map(([r, p, c]) => [r - (rel >> 12), p, c]) });
+    }
+  }
+  if (jobs.length === 0) return undefined;
+
+  const used = new Set<string>(RUNTIME);
+  for (const { region } of jobs) for (const block of region.blocks.values()) for (const insn of block.insns) for (const name of calledBy[insn.n]!) used.add(name);
+  const imports: Import[] = [
+    { kind: "memory", module: "env", name: "memory", initial: layout.total / 65536, maximum: layout.total / 65536, shared: true },
+  ];
+  const index = new Map<string, number>();
+  for (const name of used) {
+    const sig = engine.get(name);
+    if (!sig) throw new Error(`translated code needs the engine's function ${name}`);
+    index.set(name, index.size);
+    imports.push({ kind: "func", module: "engine", name, sig });
+  }
+  for (const job of jobs) index.set(job.name, index.size);
+  const signatures = new SignatureTable();
+  const funcs: CompiledFunc[] = [];
+  for (const job of jobs) {
+    const around = new Map(job.near.map(([rel, place, code]) => [rel, { place, code }]));
+    const func = translateRegion(
+      job.region,
+      {
+        layout,
+        fused,
+        codePageOf: (rel) => around.get(rel)!.code,
+        calleeAt(rel) {
+          const page = around.get(rel >> 12);
+          return page && byPlace.get(page.place + (rel & 4095))?.name;
+        },
+      },
+      index,
+      signatures,
+    );
+    funcs.push({ ...func, export: job.name });
+  }
+  return {
+    bytes: encodeModule(imports, signatures, funcs),
+    regions: jobs.map((job, i) => ({ host: job.host, offset: job.offset, name: job.name, instructions: job.region.size, bytes: funcs[i]!.code.length })),
+    pages: [...copies].filter(([, p]) => p.low | p.high).map(([host, { code, low, high, copy }]) => ({ host, code, low, high, copy })),
+  };
+}

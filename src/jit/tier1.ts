@@ -1,0 +1,188 @@
+/**
+ * The manager of translated code: collects hot entries, has them translated in batches, puts the result in place, and
+ * takes it away again when the code that it came from changes. docs/design/jit.md.
+ */
+import type { Engine, Tier1 } from "../riscv/engine.ts";
+import { CODE, CTX, HANDLER_REGION, OP, S, SIDE, XTLB_ENTRIES } from "../riscv/layout.ts";
+import type { Hart } from "../riscv/hart.ts";
+import type { Log } from "../util/log.ts";
+import type { Translation, TranslationEntry } from "./module.ts";
+
+/** A translated batch, compiled. */
+export interface CompiledTranslation extends Omit<Translation, "bytes"> {
+  readonly module: WebAssembly.Module;
+  readonly size: number;
+}
+
+/** Translates and compiles, here or elsewhere. One batch is under way at a time. */
+export interface Compiler {
+  /** Calls `done` once, with nothing where there was nothing to translate. */
+  translate(entries: readonly TranslationEntry[], done: (result: CompiledTranslation | undefined) => void): void;
+  close(): void;
+}
+
+/** Pages around an entry that translation may look at, in each direction. */
+const NEAR = 40;
+/** Entries in a batch at most. */
+const BATCH = 16;
+/** Code bytes that are kept; beyond, everything is translated anew as it gets hot. */
+const CODE_BUDGET = 24 << 20;
+/** Translations of code in a page that may be thrown away by stores before that page is left to the interpreter. */
+const PATIENCE = 8;
+
+/** A module in use. */
+interface Installed {
+  readonly size: number;
+  readonly slots: readonly { readonly ip: number; readonly side: number; readonly slot: number }[];
+  readonly pages: readonly number[];
+}
+
+export class RegionCache implements Tier1 {
+  private readonly engine: Engine;
+  private readonly compiler: Compiler;
+  private readonly log: Log;
+  private pending: TranslationEntry[] = [];
+  private readonly waiting = new Set<number>();
+  private busy = false;
+  private readonly byPage = new Map<number, Set<Installed>>();
+  private readonly freeSlots: number[] = [];
+  private readonly losses = new Map<number, number>();
+  /** Entries that gave no region, or whose page changes too often. */
+  private readonly refused = new Set<number>();
+  /** Bytes of code in use, and how many modules. */
+  codeSize = 0;
+  modules = 0;
+  regions = 0;
+
+  constructor(engine: Engine, compiler: Compiler, log: Log) {
+    this.engine = engine;
+    this.compiler = compiler;
+    this.log = log;
+    engine.tier1 = this;
+  }
+
+  hot(hart: Hart, page: number, ip: number): void {
+    const { engine } = this;
+    const host = engine.u32[(page + CODE.hostPage) >> 2]!;
+    const offset = (ip - page) >> 3;
+    const place = host + offset;
+    if (this.waiting.has(place) || this.refused.has(place) || (this.losses.get(host) ?? 0) >= PATIENCE) return;
+    if (engine.view.getUint16(ip, true) === HANDLER_REGION) return;
+    if (host === 0) return; // a scratch page
+    this.waiting.add(place);
+    this.pending.push({ host, offset, near: this.nearPages(hart, host, page) });
+  }
+
+  /** The pages around a hart's pc that its fetch entries know. */
+  private nearPages(hart: Hart, host: number, code: number): [number, number, number][] {
+    const { engine } = this;
+    const table = hart.get32(S.tlbX) + CTX.fetch;
+    const here = hart.pc & ~0xfffn;
+    const near: [number, number, number][] = [[0, host, code]];
+    for (let rel = -NEAR; rel <= NEAR; rel++) {
+      const va = BigInt.asUintN(64, here + BigInt(rel * 4096));
+      const entry = table + Number((va >> 12n) & BigInt(XTLB_ENTRIES - 1)) * 16;
+      if (rel === 0 || engine.view.getBigUint64(entry, true) !== va) continue;
+      const page = engine.u32[(entry + 8) >> 2]!;
+      near.push([rel, engine.u32[(page + CODE.hostPage) >> 2]!, page]);
+    }
+    return near;
+  }
+
+  /** Sends what is hot to be translated, if nobody is at it. Between slices. */
+  poll(): void {
+    if (this.busy || this.pending.length === 0) return;
+    this.busy = true;
+    const entries = this.pending.splice(0, BATCH);
+    this.compiler.translate(entries, (result) => {
+      this.busy = false;
+      for (const e of entries) this.waiting.delete(e.host + e.offset);
+      const done = result !== undefined && this.install(result);
+      if (!done) for (const e of entries) this.refused.add(e.host + e.offset);
+    });
+  }
+
+  /** Puts a translation in place, unless its code has changed since. Returns false for one that never fits. */
+  private install(t: CompiledTranslation): boolean {
+    const { engine } = this;
+    for (const { host, code, low, high, copy } of t.pages) {
+      if (engine.i32[(engine.layout.codePage >> 2) + (host >>> 12)] !== code) return true;
+      for (let chunk = 0; chunk < 64; chunk++) {
+        if (((chunk < 32 ? low >>> chunk : high >>> (chunk - 32)) & 1) === 0) continue;
+        for (let i = chunk * 64; i < chunk * 64 + 64; i++) if (engine.u8[host + i] !== copy[i]) return true;
+      }
+    }
+    if (this.codeSize + t.size > CODE_BUDGET) this.codeDropped();
+    const instance = new WebAssembly.Instance(t.module, {
+      env: { memory: engine.memory },
+      engine: engine.exports as unknown as Record<string, unknown>,
+    });
+    const slots: { ip: number; side: number; slot: number }[] = [];
+    for (const { host, offset, name, instructions, bytes } of t.regions) {
+      const page = engine.i32[(engine.layout.codePage >> 2) + (host >>> 12)]!;
+      const ip = page + offset * 8;
+      const side = page + CODE.side + (offset >> 1) * SIDE.size;
+      if (engine.view.getUint16(ip, true) === 0) engine.decoder.decode(page, ip);
+      const handler = engine.view.getUint16(ip + OP.handler, true);
+      if (handler === HANDLER_REGION) continue;
+      let slot = this.freeSlots.pop();
+      if (slot === undefined) slot = engine.table.grow(64) + 63;
+      if (slot === engine.table.length - 1) for (let s = slot - 63; s < slot; s++) this.freeSlots.push(s);
+      engine.table.set(slot, instance.exports[name]);
+      engine.view.setUint16(side + SIDE.handler, handler, true);
+      engine.view.setInt32(side + SIDE.table, slot, true);
+      engine.view.setUint16(ip + OP.handler, HANDLER_REGION, true);
+      slots.push({ ip, side, slot });
+      if (this.log.enabled("jit")) this.log.write("jit", `region at 0x${host.toString(16)}+0x${offset.toString(16)}: ${instructions} instructions, ${bytes} bytes of wasm`);
+    }
+    const installed: Installed = { size: t.size, slots, pages: t.pages.map((p) => p.host) };
+    for (const { host, code, low, high } of t.pages) {
+      // Stores to what was translated must be seen, decoded or not.
+      engine.i32[(code + CODE.chunks) >> 2]! |= low;
+      engine.i32[(code + CODE.chunks + 4) >> 2]! |= high;
+      const set = this.byPage.get(host);
+      if (set) set.add(installed);
+      else this.byPage.set(host, new Set([installed]));
+    }
+    this.codeSize += t.size;
+    this.modules++;
+    this.regions += slots.length;
+    return true;
+  }
+
+  codeWritten(host: number, _offset: number, _length: number): void {
+    const set = this.byPage.get(host);
+    if (!set) return;
+    this.losses.set(host, (this.losses.get(host) ?? 0) + 1);
+    for (const installed of set) this.remove(installed);
+    // Translated code that runs now must not go on with what it was made from.
+    for (const hart of this.engine.harts) hart.look();
+  }
+
+  codeDropped(): void {
+    for (const set of this.byPage.values()) for (const installed of set) this.remove(installed);
+    this.losses.clear();
+    this.refused.clear();
+    this.pending = [];
+  }
+
+  private remove(installed: Installed): void {
+    const { engine } = this;
+    for (const { ip, side, slot } of installed.slots) {
+      if (engine.view.getUint16(ip, true) === HANDLER_REGION && engine.view.getInt32(side + SIDE.table, true) === slot) {
+        engine.view.setUint16(ip, engine.view.getUint16(side + SIDE.handler, true), true);
+      }
+      engine.view.setInt32(side + SIDE.table, 0, true);
+      engine.table.set(slot, null);
+      this.freeSlots.push(slot);
+    }
+    for (const page of installed.pages) this.byPage.get(page)?.delete(installed);
+    this.codeSize -= installed.size;
+    this.modules--;
+    this.regions -= installed.slots.length;
+  }
+
+  close(): void {
+    this.compiler.close();
+  }
+}

@@ -1,0 +1,538 @@
+/**
+ * Tier 1: a region becomes one WebAssembly function (docs/design/jit.md has a worked example).
+ *
+ * The function is `(h, depth) -> code`: it begins at S.pc, leaves with S.pc and S.budget set, and returns LEFT, FAULTED
+ * (S.fault says what; S.pc is the instruction) or what a callee returned. Registers live in locals in between.
+ * Every block takes its length off the budget when it ends; loop heads and the entry make sure that enough is left for
+ * the longest way to the next check, so a slice never runs too far, and ends exactly where tier 0 would end it.
+ */
+import { insns } from "../isa/table.ts";
+import type { AmoInfo, LoadInfo } from "../isa/semantics.ts";
+import { ACCESS_READ, ACCESS_WRITE, CTX, type MemoryLayout, PAGE_CODE, PAGE_DIRTY, S, XTLB_ENTRIES } from "../riscv/layout.ts";
+import { entryOf, loadOf, storeOf, tagHits } from "../riscv/mmu.ts";
+import { REGION_SIGNATURE } from "../riscv/regions.ts";
+import type { CompiledFunc, SignatureTable } from "../wasm/encoder.ts";
+import { call, callStmt, type Expr, F64, f64, I32, I64, i32, i64, iff, type Label, label, type Local, local, ret, set, type Stmt } from "../wasm/ir.ts";
+import { type Backend, type FuncIndex, FuncLowering } from "../wasm/lower.ts";
+import { inlineFloat } from "./float.ts";
+import { type Block, type Region, type RegionInsn, successors } from "./region.ts";
+import { type Structure, structureOf } from "./structure.ts";
+
+/** What a region's function returns. */
+export const LEFT = 0;
+export const FAULTED = 1;
+/** Nested guest calls on the host's stack at most; beyond that calls go through the interpreter. */
+const MAX_DEPTH = 160;
+
+/** What the translator must know of the surroundings of a region. */
+export interface Surroundings {
+  readonly layout: MemoryLayout;
+  /** The decoded page (its address) that a relative page must still be, for edges that enter it. */
+  codePageOf(relPage: number): number;
+  /** The function in this module for a call to `rel`, if there is one. */
+  calleeAt(rel: number): string | undefined;
+  readonly fused: boolean;
+}
+
+const signedLoad = (size: number, addr: Expr, offset = 0): Expr => (size === 8 ? i64.load : size === 4 ? i64.load32_s : size === 2 ? i64.load16_s : i64.load8_s)(addr, offset);
+const signExtend = (size: number, v: Expr): Expr => (size === 4 ? i64.extend32_s(v) : size === 2 ? i64.extend16_s(v) : i64.extend8_s(v));
+const usesFloat = insns.map((i) => JSON.stringify(i.body.filter((s) => s.k === "effect").map((s) => (s as { name: string }).name)).includes('"fp"'));
+
+/** Translates one region. */
+export function translateRegion(region: Region, around: Surroundings, funcs: FuncIndex, signatures: SignatureTable): CompiledFunc {
+  return new RegionTranslator(region, around, funcs, signatures).translate();
+}
+
+class RegionTranslator implements Backend {
+  private readonly region: Region;
+  private readonly around: Surroundings;
+  private readonly f: FuncLowering;
+  private readonly structure: Structure;
+  private readonly h = local(I32, "h");
+  private readonly depth = local(I32, "depth");
+  private readonly base = local(I64, "base");
+  private readonly budget = local(I32, "budget");
+  private readonly tlb = local(I32, "tlb");
+  private readonly exitPc = local(I64, "exitPc");
+  private readonly exitCode = local(I32, "exitCode");
+  private readonly target = local(I64, "target");
+  /** NX is set and frm is nearest even: the usual case of floating point needs no flags. */
+  private readonly easyFloat = local(I32, "easyFloat");
+  private readonly x = new Map<number, Local>();
+  private readonly fr = new Map<number, Local>();
+  private readonly writtenX = new Set<number>();
+  private readonly writtenF = new Set<number>();
+  private readonly leaveLabel = label("leave");
+  private readonly loopLabels = new Map<number, Label>();
+  private readonly mergeLabels = new Map<number, Label>();
+  /** The instruction being lowered, and how many of its block came before it. */
+  private insn!: RegionInsn;
+  private done = 0;
+  private floatKnownOn = false;
+  private floatDirty = false;
+  private hasFloat = false;
+
+  constructor(region: Region, around: Surroundings, funcs: FuncIndex, signatures: SignatureTable) {
+    this.region = region;
+    this.around = around;
+    this.f = new FuncLowering([this.h, this.depth], funcs, signatures, this);
+    this.structure = structureOf(region.entry, (node) => successors(region.blocks.get(node)!, region.blocks));
+  }
+
+  translate(): CompiledFunc {
+    const { f, h, region } = this;
+    this.collectRegisters();
+    for (const l of [this.base, this.budget, this.tlb, this.exitPc, this.exitCode, this.target, this.easyFloat]) f.slot(l);
+    f.stmts([
+      set(this.base, i64.sub(S.pc.get(h), region.entry)),
+      set(this.budget, S.budget.get(h)),
+      ...this.reload(),
+    ]);
+    f.begin(0x02, this.leaveLabel);
+    f.stmts(this.checkBudget(region.entry));
+    this.node(region.entry);
+    f.end();
+    f.stmts([...this.spill(), S.pc.set(h, this.exitPc), S.budget.set(h, this.budget), ret(this.exitCode)]);
+    f.w.byte(0x00);
+    return f.finish(REGION_SIGNATURE);
+  }
+
+  // --- registers
+
+  private collectRegisters(): void {
+    for (const block of this.region.blocks.values()) {
+      for (const i of block.insns) {
+        const text = insns[i.n]!.operands.join(" ");
+        if (usesFloat[i.n]) this.hasFloat = true;
+        for (const [name, n] of [["rd", i.rd], ["rs1", i.rs1], ["rs2", i.rs2], ["rs3", i.rs3]] as const) {
+          if (new RegExp(`\\bf${name}\\b`).test(text)) {
+            if (!this.fr.has(n)) this.fr.set(n, local(F64, `f${n}`));
+            if (name === "rd") this.writtenF.add(n);
+          } else if (new RegExp(`\\b${name}\\b`).test(text) && n !== 0) {
+            if (!this.x.has(n)) this.x.set(n, local(I64, `x${n}`));
+            if (name === "rd") this.writtenX.add(n);
+          }
+        }
+      }
+    }
+    for (const l of [...this.x.values(), ...this.fr.values()]) this.f.slot(l);
+  }
+
+  /** Loads every register that the region uses, and what else is kept in locals. */
+  private reload(): Stmt[] {
+    const { h } = this;
+    return [
+      set(this.tlb, S.tlb.get(h)),
+      ...[...this.x].map(([n, l]) => set(l, i64.load(h, S.x.offset + n * 8))),
+      ...[...this.fr].map(([n, l]) => set(l, f64.load(h, S.f.offset + n * 8))),
+      ...this.reloadFloatMode(),
+    ];
+  }
+
+  private reloadFloatMode(): Stmt[] {
+    return this.hasFloat ? [set(this.easyFloat, i32.and(S.fflags.get(this.h), i32.eqz(S.frm.get(this.h))))] : [];
+  }
+
+  private spill(): Stmt[] {
+    return [
+      ...[...this.writtenX].map((n) => i64.store(this.h, this.x.get(n)!, S.x.offset + n * 8)),
+      ...[...this.writtenF].map((n) => f64.store(this.h, this.fr.get(n)!, S.f.offset + n * 8)),
+    ];
+  }
+
+  // --- leaving
+
+  private pcOf(rel: number): Expr {
+    return rel === 0 ? this.base : i64.add(this.base, rel);
+  }
+
+  /** Leaves the region for `pc`, `count` instructions of the block having retired. */
+  private leaveTo(pc: Expr, count: number, code = LEFT): Stmt[] {
+    return [
+      set(this.exitPc, pc),
+      ...(count ? [set(this.budget, i32.sub(this.budget, count))] : []),
+      ...(code ? [set(this.exitCode, code)] : []),
+      { k: "br", label: this.leaveLabel },
+    ];
+  }
+  private leaveBefore = (code = LEFT): Stmt[] => this.leaveTo(this.pcOf(this.insn.rel), this.done, code);
+  private leaveAfter = (): Stmt[] => this.leaveTo(this.pcOf(this.insn.rel + this.insn.length), this.done + 1);
+
+  private checkBudget(rel: number): Stmt[] {
+    return [iff(i32.lt_s(this.budget, this.region.size), this.leaveTo(this.pcOf(rel), 0))];
+  }
+
+  // --- control flow
+
+  private node(rel: number): void {
+    const { structure, f } = this;
+    const merges = structure.merges.get(rel) ?? [];
+    if (structure.loops.has(rel)) {
+      const l = label(`loop${rel}`);
+      this.loopLabels.set(rel, l);
+      f.begin(0x03, l);
+      f.stmts(this.checkBudget(rel));
+      this.within(rel, merges, 0);
+      f.end();
+    } else this.within(rel, merges, 0);
+  }
+
+  /** The node's own code inside blocks for those of its children that several edges reach. */
+  private within(rel: number, merges: readonly number[], from: number): void {
+    const child = merges[from];
+    if (child === undefined) {
+      this.block(this.region.blocks.get(rel)!);
+      return;
+    }
+    const l = label(`merge${child}`);
+    this.mergeLabels.set(child, l);
+    this.f.begin(0x02, l);
+    this.within(rel, merges, from + 1);
+    this.f.end();
+    this.node(child);
+  }
+
+  /** Goes on at `to`, from the block at `from`. The budget has been settled. */
+  private goTo(from: number, to: number): void {
+    const { f, structure, region } = this;
+    if (!region.blocks.has(to) || structure.isIrreducible(from, to)) {
+      f.stmts(this.leaveTo(this.pcOf(to), 0));
+      return;
+    }
+    if (to >> 12 !== from >> 12) f.stmts(this.checkPage(to));
+    if (structure.isBack(from, to)) f.stmt({ k: "br", label: this.loopLabels.get(to)! });
+    else if (structure.isMerge(to)) f.stmt({ k: "br", label: this.mergeLabels.get(to)! });
+    else this.node(to);
+  }
+
+  /** Leaves unless the page of `rel` is still mapped to the code that was translated. */
+  private checkPage(rel: number): Stmt[] {
+    const entry = local(I32, "entry");
+    const page = rel & ~4095;
+    const va = this.pcOf(page);
+    return [
+      set(entry, entryOf(i32.add(S.tlbX.get(this.h), CTX.fetch), i64.and(va, -4096), XTLB_ENTRIES)),
+      iff(
+        i32.or(i64.ne(i64.load(entry), i64.and(va, -4096)), i32.ne(i32.load(entry, 8), this.around.codePageOf(rel >> 12))),
+        this.leaveTo(this.pcOf(rel), 0),
+      ),
+    ];
+  }
+
+  private block(block: Block): void {
+    const { f } = this;
+    this.floatKnownOn = false;
+    this.floatDirty = false;
+    const { end } = block;
+    let condition: Expr | undefined;
+    for (const [i, insn] of block.insns.entries()) {
+      this.insn = insn;
+      this.done = i;
+      if (end.k === "branch" && i === block.insns.length - 1) {
+        const effect = insns[insn.n]!.body[0]!;
+        if (effect.k !== "effect") throw new Error("a branch is an effect");
+        condition = effect.args[0]!;
+      } else f.scope(this.body(insns[insn.n]!.body));
+    }
+    const settle: Stmt[] = block.insns.length ? [set(this.budget, i32.sub(this.budget, block.insns.length))] : [];
+    f.stmts(settle);
+    switch (end.k) {
+      case "leave":
+        f.stmts(this.leaveTo(this.pcOf(end.to), 0));
+        return;
+      case "jump":
+        this.goTo(block.rel, end.to);
+        return;
+      case "indirect":
+        f.stmts(this.leaveTo(this.target, 0));
+        return;
+      case "branch":
+        f.expr(condition!);
+        f.begin(0x04, label("taken"));
+        this.goTo(block.rel, end.taken);
+        f.end();
+        this.goTo(block.rel, end.fall);
+        return;
+      case "call":
+        this.call(block.rel, end.to, end.ret);
+    }
+  }
+
+  /** A guest call: a call on the host's stack where the callee is known, checked when it comes back. */
+  private call(from: number, to: number | undefined, back: number): void {
+    const { f, h, around, depth } = this;
+    const target = to === undefined ? this.target : this.pcOf(to);
+    const callee = to === undefined ? undefined : around.calleeAt(to);
+    const code = local(I32, "code");
+    // Nothing is gained by coming back here when the return point is not in the region.
+    if (!this.region.blocks.has(back) || (to !== undefined && callee === undefined)) {
+      f.stmts(this.leaveTo(target, 0));
+      return;
+    }
+    f.scope([
+      iff(i32.gt_u(depth, MAX_DEPTH), this.leaveTo(target, 0)),
+      ...(to !== undefined && to >> 12 !== from >> 12 ? this.checkPage(to) : []),
+      ...this.spill(),
+      S.pc.set(h, target),
+      S.budget.set(h, this.budget),
+      set(code, call(I32, callee ?? "callGuest", h, i32.add(depth, 1))),
+      // Code that faulted, left early or returned elsewhere: its state is in memory, ours is spilled.
+      iff(i32.or(i32.or(code, S.attention.get(h)), i64.ne(S.pc.get(h), this.pcOf(back))), [ret(code)]),
+      set(this.budget, S.budget.get(h)),
+      ...this.reload(),
+      // The callee used some of it: the promise of the last check no longer holds.
+      ...this.checkBudget(back),
+    ]);
+    this.goTo(from, back);
+  }
+
+  // --- instructions
+
+  private body(stmts: readonly Stmt[]): Stmt[] {
+    const out: Stmt[] = [];
+    for (const [i, s] of stmts.entries()) {
+      // A slow load may have to end the region after the instruction: it takes the rest of it along.
+      if (s.k === "effect" && s.name === "load") out.push(...this.load(s.args[0]!, s.data as LoadInfo, stmts.slice(i + 1)));
+      else out.push(s);
+    }
+    return out;
+  }
+
+  operand(o: { readonly name: string }): Expr {
+    const { insn } = this;
+    switch (o.name) {
+      case "rs1":
+        return this.xr(insn.rs1);
+      case "rs2":
+        return this.xr(insn.rs2);
+      case "frs1":
+        return i64.reinterpret(this.fr.get(insn.rs1)!);
+      case "frs2":
+        return i64.reinterpret(this.fr.get(insn.rs2)!);
+      case "frs3":
+        return i64.reinterpret(this.fr.get(insn.rs3)!);
+      case "imm":
+        return i64.const(insn.imm);
+      case "imm32":
+        return i32.const(insn.imm);
+      case "pc":
+        return this.pcOf(insn.rel);
+      case "next":
+        return this.pcOf(insn.rel + insn.length);
+      case "hart":
+        return this.h;
+      case "rm":
+        return insn.rm === 7 ? S.frm.get(this.h) : i32.const(insn.rm);
+      default:
+        throw new Error(`no operand ${o.name}`);
+    }
+  }
+
+  private xr(n: number): Expr {
+    return n === 0 ? i64.const(0) : this.x.get(n)!;
+  }
+
+  effect(s: Extract<Stmt, { k: "effect" }>): readonly Stmt[] {
+    const { h, insn } = this;
+    const [a, b] = s.args;
+    switch (s.name) {
+      case "rd":
+        return insn.rd === 0 ? [] : this.setX(insn.rd, a!);
+      case "frd":
+        return this.setF(a!);
+      case "fp":
+        return this.floatGuard((s.data as { rounding: boolean }).rounding);
+      case "store":
+        return this.store(a!, b!, (s.data as { size: number }).size);
+      case "amo": {
+        const { size, to, next } = s.data as AmoInfo;
+        const host = local(I32, "host");
+        return [
+          ...this.atomicHost(host, a!, size, CTX.write, ACCESS_WRITE),
+          set(to, signedLoad(size, host)),
+          storeOf(size, host, next(to)),
+          ...this.stored(host, size),
+        ];
+      }
+      case "lr": {
+        const { size, to } = s.data as LoadInfo;
+        const host = local(I32, "host");
+        return [
+          ...this.atomicHost(host, a!, size, CTX.read, ACCESS_READ),
+          set(to, signedLoad(size, host)),
+          S.resAddr.set(h, i64.extend_u(host)),
+          S.resValue.set(h, to),
+        ];
+      }
+      case "sc": {
+        const { size, to } = s.data as LoadInfo;
+        const host = local(I32, "host");
+        return [
+          ...this.atomicHost(host, a!, size, CTX.write, ACCESS_WRITE),
+          set(to, 1),
+          iff(i32.and(i64.eq(S.resAddr.get(h), i64.extend_u(host)), i64.eq(S.resValue.get(h), signedLoad(size, host))), [
+            storeOf(size, host, b!),
+            ...this.stored(host, size),
+            set(to, 0),
+          ]),
+          S.resAddr.set(h, -1n),
+        ];
+      }
+      case "csr":
+        return this.csr(s.data, a!);
+      case "csr-imm":
+        return this.csr(s.data, i64.const(insn.rs1));
+      case "jump":
+        return [set(this.target, a!)];
+      case "jump-imm":
+      case "fence.i":
+        // Stores to code are seen at once, so FENCE.I has nothing to do.
+        return [];
+      default:
+        throw new Error(`the effect ${s.name} does not belong in a region`);
+    }
+  }
+
+  private setX(n: number, e: Expr): Stmt[] {
+    if (e.k === "call") {
+      const inline = this.inlineCall(e);
+      if (inline) return inline((v) => set(this.x.get(n)!, v));
+    }
+    return [set(this.x.get(n)!, e)];
+  }
+
+  private setF(e: Expr): Stmt[] {
+    const to = this.fr.get(this.insn.rd)!;
+    // A load's rest is lowered twice, once for the slow way: what one lowering did must not be left out of the other.
+    const loads = insns[this.insn.n]!.format === "I";
+    const dirty: Stmt[] = this.floatDirty ? [] : [S.fsDirty.set(this.h, 1)];
+    if (!loads) this.floatDirty = true;
+    const write = (v: Expr): Stmt => set(to, v.t === F64 ? v : v.k === "un" && v.a.t === F64 && v.op === 0xbd ? v.a : f64.reinterpret(v));
+    if (e.k === "call") {
+      const inline = this.inlineCall(e);
+      if (inline) return [...dirty, ...inline(write)];
+    }
+    return [...dirty, write(e)];
+  }
+
+  /** Floating point in the easy case without a call. */
+  private inlineCall(e: Extract<Expr, { k: "call" }>): ((write: (v: Expr) => Stmt) => Stmt[]) | undefined {
+    const { insn } = this;
+    const name = e.fn;
+    const operands = [insn.rs1, insn.rs2, insn.rs3].map((n) => this.fr.get(n));
+    const float = inlineFloat(name, operands, this.around.fused);
+    if (!float) {
+      // Not inline: a call may still change the flags.
+      return this.hasFloat && /^f/.test(name) ? (write) => [write(e), ...this.reloadFloatMode()] : undefined;
+    }
+    return (write) => {
+      const r = float.value;
+      const condition = float.anyMode ? float.valid : i32.and(insn.rm === 7 || insn.rm === 0 ? this.easyFloat : i32.const(0), float.valid);
+      return [...float.before, iff(condition, [write(r)], [write(e), ...this.reloadFloatMode()])];
+    };
+  }
+
+  private floatGuard(rounding: boolean): Stmt[] {
+    const { h, insn } = this;
+    const out: Stmt[] = [];
+    if (!this.floatKnownOn) out.push(iff(S.fsOff.get(h), this.leaveBefore()));
+    this.floatKnownOn = true;
+    // A reserved dynamic mode makes the instruction illegal; the easy case has frm = 0.
+    if (rounding && insn.rm === 7) out.push(iff(i32.and(i32.eqz(this.easyFloat), i32.gt_u(S.frm.get(h), 4)), this.leaveBefore()));
+    return out;
+  }
+
+  // --- memory
+
+  private load(address: Expr, { size, signed, to }: LoadInfo, rest: readonly Stmt[]): Stmt[] {
+    const { h } = this;
+    const ea = local(I64, "ea");
+    const entry = local(I32, "entry");
+    const host = i32.add(i32.wrap(ea), i32.load(entry, 8));
+    return [
+      set(ea, address),
+      set(entry, entryOf(this.tlb, ea)),
+      iff(
+        tagHits(entry, ea, size),
+        [set(to, signed && size < 8 ? signedLoad(size, host) : loadOf(size, host))],
+        [
+          ...this.spillPc(),
+          set(to, call(I64, "loadSlow", h, ea, i32.const(size))),
+          iff(S.fault.get(h), this.leaveBefore(FAULTED)),
+          ...(signed && size < 8 ? [set(to, signExtend(size, to))] : []),
+          iff(S.attention.get(h), [...rest, ...this.leaveAfter()]),
+        ],
+      ),
+    ];
+  }
+
+  private store(address: Expr, value: Expr, size: number): Stmt[] {
+    const { h } = this;
+    const ea = local(I64, "ea");
+    const entry = local(I32, "entry");
+    return [
+      set(ea, address),
+      set(entry, entryOf(this.tlb, ea)),
+      iff(
+        tagHits(entry, ea, size, CTX.write),
+        [storeOf(size, i32.add(i32.wrap(ea), i32.load(entry, CTX.write + 8)), value)],
+        [
+          ...this.spillPc(),
+          callStmt("storeSlow", h, ea, value, i32.const(size)),
+          iff(S.fault.get(h), this.leaveBefore(FAULTED)),
+          iff(S.attention.get(h), this.leaveAfter()),
+        ],
+      ),
+    ];
+  }
+
+  /** What the host may look at during a slow access: where the hart is. */
+  private spillPc(): Stmt[] {
+    return [S.pc.set(this.h, this.pcOf(this.insn.rel)), S.budget.set(this.h, i32.sub(this.budget, this.done + 1))];
+  }
+
+  private atomicHost(host: Local, address: Expr, size: number, table: number, access: number): Stmt[] {
+    const { h } = this;
+    const ea = local(I64, "ea");
+    const entry = local(I32, "entry");
+    return [
+      set(ea, address),
+      set(entry, entryOf(this.tlb, ea)),
+      iff(
+        i64.eq(i64.sub(ea, i64.load(entry, table)), i64.and(ea, 4096 - size)),
+        [set(host, i32.add(i32.wrap(ea), i32.load(entry, table + 8)))],
+        [
+          set(host, call(I32, "atomicAddress", h, ea, i32.const(size), i32.const(access))),
+          iff(i32.eqz(host), this.leaveBefore(FAULTED)),
+        ],
+      ),
+    ];
+  }
+
+  private stored(host: Local, size: number): Stmt[] {
+    const { pageFlags } = this.around.layout;
+    return [
+      iff(i32.ne(i32.and(i32.load8_u(i32.shr_u(host, 12), pageFlags), PAGE_DIRTY | PAGE_CODE), PAGE_DIRTY), [
+        callStmt("ramStored", host, i32.const(size)),
+      ]),
+    ];
+  }
+
+  private csr(data: unknown, source: Expr): Stmt[] {
+    const { h, insn } = this;
+    const status = local(I32, "status");
+    this.floatKnownOn = false;
+    this.floatDirty = false;
+    return [
+      ...this.spillPc(),
+      S.fa.set(h, source),
+      set(status, call(I32, "csrAccess", h, i32.const(insn.imm), i32.const((data as { operation: number }).operation), i32.const(insn.rm))),
+      iff(i32.eq(status, 1), this.leaveBefore()),
+      ...(insn.rd ? [set(this.x.get(insn.rd)!, S.result.get(h))] : []),
+      iff(i32.or(i32.eq(status, 2), S.attention.get(h)), [set(this.budget, i32.add(S.budget.get(h), this.done + 1)), ...this.leaveAfter()]),
+      set(this.tlb, S.tlb.get(h)),
+      ...this.reloadFloatMode(),
+    ];
+  }
+}
+
