@@ -29,7 +29,8 @@ function start() {
 /** Hands over to the checkout's own Node. */
 function hand() {
   const node = join(root, "node_modules", ".bin", "node");
-  if (!existsSync(node)) {
+  // A launcher's child that is too old itself must not start a third one.
+  if (!existsSync(node) || process.env.PLANTAIN_LAUNCHER !== undefined) {
     process.stderr.write(
       `plantain: this is Node ${process.versions.node}: expected Node ${NEEDED} or later (in a checkout, npm ci brings it)\n`,
     );

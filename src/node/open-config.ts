@@ -19,12 +19,13 @@ import { openFileBlock } from "./file-block.ts";
 import { LogFile } from "./log-file.ts";
 import { type ChardevContext, openChardev } from "./open-chardev.ts";
 import { readDefaultFirmware, readFirmware, readUserFile } from "./read-file.ts";
+import { writeThrough } from "./write-through.ts";
 
 /** The host's side of a machine, to be closed when the machine has ended. */
 export interface OpenedHost extends MachineHost {
   /** Writes the disks' data to where it is safe. @throws BlockError if the host cannot */
   flushDisks(): Promise<void>;
-  /** Sends what waits and closes everything. Disks first, so that nothing else can keep them open. */
+  /** Sends what waits and closes everything. */
   close(): void;
 }
 
@@ -43,7 +44,7 @@ export async function openConfig(config: MachineConfig, context: HostContext): P
   };
   const closeAll = () => {
     const errors: unknown[] = [];
-    for (const resource of open.splice(0)) {
+    for (const resource of open.splice(0).reverse()) {
       try {
         resource.close();
       } catch (error) {
@@ -54,7 +55,8 @@ export async function openConfig(config: MachineConfig, context: HostContext): P
   };
   try {
     const files = readFiles(config);
-    const log = new LogFile(config.log);
+    // The first to be opened is the last to be closed: closing the others may still write to the log.
+    const log = track(new LogFile(config.log));
     const { drives, disks } = openDrives(config.drives, track);
     const rngs = new Map<string, RandomSource>();
     for (const rng of config.rngs) rngs.set(rng.id, openRng(rng, track));
@@ -64,8 +66,6 @@ export async function openConfig(config: MachineConfig, context: HostContext): P
     const chardevContext = { ...context, escapeCode: config.escapeCharacter, now: () => performance.now() - start };
     const chardevs = new Map<string, Chardev>();
     for (const chardev of config.chardevs) chardevs.set(chardev.id, track(await openChardev(chardev, chardevContext)));
-    // The log is last: closing the others may still write to it.
-    track(log);
     const rtcOffset = rtcOffsetOf(config.rtcBase);
     return {
       ...files,
@@ -139,11 +139,12 @@ function openDrives(
   return { drives, disks };
 }
 
-function openDisk({ format, readOnly, snapshot, where }: DriveConfig, path: string): BlockBackend {
+function openDisk({ format, readOnly, snapshot, cache, where }: DriveConfig, path: string): BlockBackend {
   try {
     if (format === "auto") checkRaw(path);
     const disk = openFileBlock(path, { readOnly: readOnly || snapshot });
-    return snapshot ? new OverlayBlock(disk, readOnly) : disk;
+    if (snapshot) return new OverlayBlock(disk, readOnly);
+    return cache === "writethrough" || cache === "directsync" ? writeThrough(disk) : disk;
   } catch (error) {
     if (error instanceof UserError) throw new UserError(`${where}: ${error.message}`, { cause: error });
     throw error;

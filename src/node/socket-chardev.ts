@@ -1,8 +1,9 @@
 // Character devices on TCP and Unix sockets: one peer at a time, who calls or is called.
 
 import { once } from "node:events";
-import { lstatSync, unlinkSync } from "node:fs";
+import { existsSync, lstatSync, unlinkSync } from "node:fs";
 import { connect, createServer, type ListenOptions, type Server, type Socket, type TcpNetConnectOpts } from "node:net";
+import { dirname } from "node:path";
 import type { ChardevTarget } from "../machine/config.ts";
 import { UserError } from "../util/user-error.ts";
 import { StreamChardev } from "./stream-chardev.ts";
@@ -141,8 +142,9 @@ function listenProblem(error: unknown, target: SocketTarget): string {
   const code = codeOf(error);
   const place = target.type === "unix" ? target.path : `port ${target.port} of ${target.host}`;
   if (code === "EADDRINUSE") return `${place} is in use: expected another one`;
+  // For a socket file the system says the same of a folder that is not there.
+  if (target.type === "unix" && !existsSync(dirname(target.path))) return `${place}: there is no such folder`;
   if (code === "EACCES") return `${place} is not ours to listen on (permission denied)`;
-  if (code === "ENOENT") return `${place}: there is no such folder`;
   if (code === "ENOTFOUND" || code === "EAI_AGAIN" || code === "EADDRNOTAVAIL")
     return `${place}: this host has no such address`;
   return `cannot listen on ${place} (${code})`;
