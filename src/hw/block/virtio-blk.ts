@@ -279,13 +279,18 @@ export class VirtioBlk extends VirtioDevice {
   }
 
   protected override onVirtioReset(): void {
+    for (const queue of this.queues) this.onQueueReset(queue);
     this.#timer?.cancel();
-    this.#current = undefined;
-    this.#retakes = [];
-    this.#draining += this.#waiting.size;
-    this.#waiting.clear();
     this.#writeThrough = false;
     if (this.config.byteLength > 0) this.config.setUint8(BlkConfig.writeback, 1);
+  }
+
+  protected override onQueueReset(queue: Virtqueue): void {
+    if (this.#current?.queue === queue) this.#current = undefined;
+    this.#retakes = this.#retakes.filter(([index]) => index !== queue.index);
+    for (const request of this.#waiting) {
+      if (request.queue === queue && this.#waiting.delete(request)) this.#draining++;
+    }
   }
 
   // --- snapshots

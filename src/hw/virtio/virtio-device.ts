@@ -102,6 +102,9 @@ export abstract class VirtioDevice extends Device implements VirtqueueOwner {
   /** Queues and features are back at their start: forget all requests. */
   protected onVirtioReset(): void {}
 
+  /** One queue is back at its start: forget the requests that came from it. */
+  protected onQueueReset(_queue: Virtqueue): void {}
+
   /** The driver wrote a configuration byte to `config`'s space; nothing is writable unless a subclass says so. */
   protected onConfigWrite(offset: number, _value: number): void {
     this.guestError(`the configuration byte at offset 0x${offset.toString(16)} is read-only`);
@@ -218,6 +221,12 @@ export abstract class VirtioDevice extends Device implements VirtqueueOwner {
     for (const queue of this.queues) queue.reset();
     this.#setFeatures(0n);
     this.onVirtioReset();
+  }
+
+  /** Turns one queue off and forgets its requests. */
+  resetQueue(queue: Virtqueue): void {
+    queue.reset();
+    this.onQueueReset(queue);
   }
 
   // --- for queues

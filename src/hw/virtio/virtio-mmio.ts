@@ -349,17 +349,17 @@ export class VirtioMmio extends SysBusDevice implements VirtioTransport {
       if (isPowerOfTwo(value)) setup.align = value;
       else device.fail(`QueueAlign: ${value} is no power of two`);
     } else if (offset === Reg.QueuePFN) this.#enableLegacy(device, queue, setup, value);
-    else if (offset === Reg.QueueReady) this.#enableModern(queue, setup, value);
+    else if (offset === Reg.QueueReady) this.#enableModern(device, queue, setup, value);
     else if ((device.features >> BigInt(VirtioFeature.RING_RESET)) % 2n === 0n) {
       this.guestError("QueueReset: VIRTIO_F_RING_RESET was not negotiated");
-    } else if (value === 1) this.#resetQueue(queue);
+    } else if (value === 1) this.#resetQueue(device, queue);
     return true;
   }
 
   /** The legacy layout (section 2.7.2): one block of pages, in which the used ring is aligned. */
   #enableLegacy(device: VirtioDevice, queue: Virtqueue, setup: QueueSetup, pfn: number): void {
     if (pfn === 0) {
-      this.#resetQueue(queue);
+      this.#resetQueue(device, queue);
       return;
     }
     if (this.#guestPageSize === 0) {
@@ -373,9 +373,9 @@ export class VirtioMmio extends SysBusDevice implements VirtioTransport {
     queue.enable(descriptors, available, Math.ceil(end / setup.align) * setup.align);
   }
 
-  #enableModern(queue: Virtqueue, setup: QueueSetup, ready: number): void {
+  #enableModern(device: VirtioDevice, queue: Virtqueue, setup: QueueSetup, ready: number): void {
     if ((ready & 1) === 0) {
-      this.#resetQueue(queue);
+      this.#resetQueue(device, queue);
       return;
     }
     if (queue.enabled) return;
@@ -383,8 +383,8 @@ export class VirtioMmio extends SysBusDevice implements VirtioTransport {
     queue.enable(address(0), address(2), address(4));
   }
 
-  #resetQueue(queue: Virtqueue): void {
-    queue.reset();
+  #resetQueue(device: VirtioDevice, queue: Virtqueue): void {
+    device.resetQueue(queue);
     this.#setups.delete(queue.index);
   }
 
