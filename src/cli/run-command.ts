@@ -81,11 +81,11 @@ async function runMachine(
   const commands = {
     quit: () => end(0),
     syncDisks: () => {
-      host?.flushDisks().catch((error: Error) => report(error.message));
+      host.flushDisks().catch((error: Error) => report(error.message));
       return "the disks' data is being written";
     },
   };
-  let host: OpenedHost | undefined = await openConfig(config, { terminal, commands, notice: report });
+  const host: OpenedHost = await openConfig(config, { terminal, commands, notice: report });
   const unguard = guardProcess(terminal, {
     quit: (signal) => end(signalStatus(signal)),
     crash: (error) => {
@@ -99,12 +99,11 @@ async function runMachine(
     process.exit(INTERNAL_ERROR);
   };
 
-  let status: number;
+  let status = 0;
   try {
     machine = await environment.createMachine(config, host);
     if (config.dumpDtb !== undefined) {
       dumpDeviceTree(config.dumpDtb, machine, environment);
-      status = 0;
     } else {
       if (config.chardevs.some((chardev) => chardev.target.type === "stdio")) terminal.enterRaw();
       const reason = ended === undefined ? await machine.run() : undefined;
@@ -116,18 +115,15 @@ async function runMachine(
     environment.writeError(internalError(error, machine));
     status = INTERNAL_ERROR;
   } finally {
-    const closed = await closeHost(host, report);
-    host = undefined;
+    if (!(await closeHost(host, report)) && status === 0) status = 1;
     terminal.restore();
     unguard();
-    if (!closed) status ??= 1;
   }
   return status;
 }
 
 /** Brings the disks up to date and closes everything; false if the host could not. */
-async function closeHost(host: OpenedHost | undefined, report: (text: string) => void): Promise<boolean> {
-  if (host === undefined) return true;
+async function closeHost(host: OpenedHost, report: (text: string) => void): Promise<boolean> {
   let good = true;
   for (const step of [() => host.flushDisks(), () => host.close()]) {
     try {
