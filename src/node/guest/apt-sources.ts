@@ -19,33 +19,56 @@ interface Source {
 /** Names of releases and of their roles; other repositories than the archive's call their suites otherwise. */
 const ARCHIVE_SUITES = ["oldoldstable", "oldstable", "stable", "testing", "unstable", "sid"];
 
+/** Suites of the archive that belong to a release. */
+const RELEASE_PARTS = ["", "-updates", "-security", "-backports", "/updates"];
+
+/** A file that apt reads: the name decides the format (`.sources` or the one-line one). */
+export interface SourceFile {
+  readonly name: string;
+  readonly text: string;
+}
+
 /**
  * The archive mirrors among the machine's sources, in their order.
  *
- * @param files the files that apt reads: `name` decides the format (`.sources` or the one-line one)
  * @param codename the machine's own release, from os-release
  */
-export function findMirrors(files: readonly { name: string; text: string }[], codename: string): Mirror[] {
-  const isArchive = ({ suites, components }: Source): boolean =>
-    components.includes("main") && suites.some((suite) => suite === codename || ARCHIVE_SUITES.includes(suite));
+export function findMirrors(files: readonly SourceFile[], codename: string): Mirror[] {
   const mirrors = new Map<string, Mirror>();
-  for (const { name, text } of files) {
-    const sources = name.endsWith(".sources") ? parseStanzas(text) : parseLines(text);
-    for (const { uris, signedBy } of sources.filter(isArchive)) {
-      for (const uri of uris) {
-        if (uri.startsWith("cdrom:") || mirrors.has(uri)) continue;
-        mirrors.set(uri, signedBy === undefined ? { uri } : { uri, signedBy });
-      }
+  for (const { uris, suites, components, signedBy } of files.flatMap(parseFile)) {
+    const isArchive = suites.some((suite) => suite === codename || ARCHIVE_SUITES.includes(suite));
+    if (!isArchive || !components.includes("main")) continue;
+    for (const uri of uris) {
+      if (uri.startsWith("cdrom:") || mirrors.has(uri)) continue;
+      mirrors.set(uri, signedBy === undefined ? { uri } : { uri, signedBy });
     }
   }
   return [...mirrors.values()];
 }
 
+/** What the machine's sources name of its own release, updates and security included, as a `.sources` file. */
+export function releaseSources(files: readonly SourceFile[], codename: string): string {
+  const stanzas = files.flatMap(parseFile).flatMap(({ uris, suites, components, signedBy }) => {
+    const parts = suites.filter((suite) => RELEASE_PARTS.some((part) => suite === codename + part));
+    if (parts.length === 0 || !components.includes("main")) return [];
+    return uris.filter((uri) => !uri.startsWith("cdrom:")).map((uri) => stanza(uri, parts.join(" "), signedBy));
+  });
+  return stanzas.join("\n");
+}
+
 /** A `.sources` file for one suite of one mirror. */
-export function sourceStanza({ uri, signedBy }: Mirror, suite: string): string {
-  const fields = ["Types: deb", `URIs: ${uri}`, `Suites: ${suite}`, "Components: main"];
+export function mirrorSource({ uri, signedBy }: Mirror, suite: string): string {
+  return stanza(uri, suite, signedBy);
+}
+
+function stanza(uri: string, suites: string, signedBy: string | undefined): string {
+  const fields = ["Types: deb", `URIs: ${uri}`, `Suites: ${suites}`, "Components: main"];
   if (signedBy !== undefined) fields.push(`Signed-By: ${signedBy}`);
   return `${fields.join("\n")}\n`;
+}
+
+function parseFile({ name, text }: SourceFile): Source[] {
+  return name.endsWith(".sources") ? parseStanzas(text) : parseLines(text);
 }
 
 const words = (text: string): string[] => text.split(/\s+/).filter((word) => word !== "");

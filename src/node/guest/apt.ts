@@ -4,7 +4,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../../util/user-error.ts";
-import { findMirrors, type Mirror, sourceStanza } from "./apt-sources.ts";
+import { findMirrors, mirrorSource, releaseSources, type SourceFile } from "./apt-sources.ts";
 import { run } from "./command.ts";
 
 /** Debian's packages cannot be had on this machine; the message says in one line why. */
@@ -14,39 +14,54 @@ export class PackagesUnavailable extends UserError {}
 export type PackageRecord = ReadonlyMap<string, string>;
 
 export interface AptRequest {
-  readonly suite: string;
+  /** `.sources` files, of which the first that apt can fetch is used. */
+  readonly sources: readonly string[];
   readonly architecture: string;
   /** Counts as installed (a dpkg status file); by default nothing does. */
   readonly installed?: string;
 }
 
 const APT_FOLDER = "/etc/apt";
+const DPKG_STATUS = "/var/lib/dpkg/status";
 
 /**
- * What this machine's apt is set to reach: its Debian mirrors.
+ * Asks this machine's Debian mirrors for the packages of another release and architecture.
  *
  * @throws PackagesUnavailable where there is no Debian, no apt or no mirror
  */
-export async function machineMirrors(): Promise<{ mirrors: Mirror[]; codename: string }> {
+export async function foreignPackages(suite: string, architecture: string): Promise<AptRequest> {
+  const { files, codename } = await machineSources();
+  const mirrors = findMirrors(files, codename);
+  if (mirrors.length === 0) throw new PackagesUnavailable(`${APT_FOLDER} names no mirror of the Debian archive`);
+  return { sources: mirrors.map((mirror) => mirrorSource(mirror, suite)), architecture };
+}
+
+/**
+ * Asks for packages that run on this machine.
+ *
+ * @throws PackagesUnavailable where there is no Debian or no apt
+ */
+export async function ownPackages(): Promise<AptRequest> {
+  const { files, codename } = await machineSources();
+  const architecture = (await run("dpkg", ["--print-architecture"])).toString().trim();
+  return { sources: [releaseSources(files, codename)], architecture, installed: DPKG_STATUS };
+}
+
+async function machineSources(): Promise<{ files: SourceFile[]; codename: string }> {
   const release = parseOsRelease(await readFile("/etc/os-release", "utf8").catch(() => ""));
   if (release.get("ID") !== "debian") {
     const name = release.get("PRETTY_NAME") ?? `a system without /etc/os-release (${process.platform})`;
     throw new PackagesUnavailable(`the Linux guest is made of Debian's packages by Debian's apt, and this is ${name}`);
   }
-  const codename = release.get("VERSION_CODENAME") ?? "sid";
   const parts = (await readdir(join(APT_FOLDER, "sources.list.d")).catch(() => []))
     .filter((name) => /^[\w.-]+\.(list|sources)$/.test(name))
     .sort()
     .map((name) => join("sources.list.d", name));
-  const files = await Promise.all(
-    ["sources.list", ...parts].map(async (name) => ({
-      name,
-      text: await readFile(join(APT_FOLDER, name), "utf8").catch(() => ""),
-    })),
-  );
-  const mirrors = findMirrors(files, codename);
-  if (mirrors.length === 0) throw new PackagesUnavailable(`${APT_FOLDER} names no mirror of the Debian archive`);
-  return { mirrors, codename };
+  const read = async (name: string): Promise<SourceFile> => {
+    return { name, text: await readFile(join(APT_FOLDER, name), "utf8").catch(() => "") };
+  };
+  const files = await Promise.all(["sources.list", ...parts].map(read));
+  return { files, codename: release.get("VERSION_CODENAME") ?? "sid" };
 }
 
 /** `NAME=value` lines, the values in quotes or not (man 5 os-release). */
@@ -70,22 +85,17 @@ export class PrivateApt {
   }
 
   /**
-   * Fetches the package lists of the first mirror that serves them.
+   * Fetches the package lists of the first source that serves them.
    *
    * @param folder an empty or missing folder that apt may use until the caller removes it
-   * @throws PackagesUnavailable with the first mirror's answer when none does
+   * @throws PackagesUnavailable with the first source's answer when none does
    */
-  static async open(
-    folder: string,
-    mirrors: readonly Mirror[],
-    request: AptRequest,
-    onProgress: (fraction: number) => void,
-  ): Promise<PrivateApt> {
+  static async open(folder: string, request: AptRequest, onProgress: (fraction: number) => void): Promise<PrivateApt> {
     let failure: unknown;
-    for (const [index, mirror] of mirrors.entries()) {
-      const apt = new PrivateApt(join(folder, `mirror-${index}`));
+    for (const [index, source] of request.sources.entries()) {
+      const apt = new PrivateApt(join(folder, `source-${index}`));
       try {
-        await apt.#configure(mirror, request);
+        await apt.#configure(source, request);
         await apt.#update(onProgress);
         return apt;
       } catch (error) {
@@ -104,6 +114,11 @@ export class PrivateApt {
     });
     const stanzas = text.toString().split("\n\n").map(parseRecord);
     return new Map(stanzas.flatMap((record) => (record.has("Package") ? [[record.get("Package")!, record]] : [])));
+  }
+
+  /** The names of all packages that begin so. */
+  async names(prefix: string): Promise<string[]> {
+    return (await this.#apt("apt-cache", ["pkgnames", prefix])).toString().split("\n").filter(Boolean);
   }
 
   /** The packages that installing these would add to what is installed, these included. */
@@ -129,13 +144,13 @@ export class PrivateApt {
     return await this.#apt("/usr/lib/apt/apt-helper", ["cat-file", path]);
   }
 
-  async #configure(mirror: Mirror, { suite, architecture, installed }: AptRequest): Promise<void> {
+  async #configure(source: string, { architecture, installed }: AptRequest): Promise<void> {
     const inFolder = (name: string): string => join(this.#folder, name);
     for (const name of ["lists/partial", "cache/archives/partial", "sources", "none.d"]) {
       await mkdir(inFolder(name), { recursive: true });
     }
     await writeFile(inFolder("none"), "");
-    await writeFile(inFolder("sources/debian.sources"), sourceStanza(mirror, suite));
+    await writeFile(inFolder("sources/debian.sources"), source);
     const settings: readonly (readonly [string, string])[] = [
       // Read before the machine's own files, and so what keeps them from being read: their hooks are not for us.
       ["Dir::Etc::Main", inFolder("none")],

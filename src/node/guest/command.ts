@@ -1,6 +1,8 @@
 // Runs the host's tools for set-up: without a shell, in the C locale, with the tool's own words in the error.
 
 import { spawn } from "node:child_process";
+import { accessSync, constants, statSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import type { Readable } from "node:stream";
 import { UserError } from "../../util/user-error.ts";
 
@@ -58,6 +60,21 @@ export async function run(command: string, args: readonly string[], options: Com
     throw new CommandError(`${command} failed: ${reason}`);
   }
   return Buffer.concat(output);
+}
+
+/** Where a command is on the PATH, or undefined. */
+export function findCommand(name: string, env: NodeJS.ProcessEnv): string | undefined {
+  const folders = (env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
+  return folders.map((folder) => join(folder, name)).find((path) => isExecutable(path));
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
 }
 
 function readLines(stream: Readable, onLine: (line: string) => void): void {

@@ -3,7 +3,7 @@
 import { copyFile, open, readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../../util/user-error.ts";
-import { machineMirrors, PackagesUnavailable, PrivateApt } from "./apt.ts";
+import { foreignPackages, PackagesUnavailable, PrivateApt } from "./apt.ts";
 import { type CacheEntry, cacheFolder, findEntry, makeEntry } from "./cache.ts";
 import { inStep, type Progress, type Step } from "./progress.ts";
 import {
@@ -61,9 +61,8 @@ export async function obtainGuest(env: NodeJS.ProcessEnv, progress: Progress): P
       progress,
       "Asking Debian for its riscv64 packages",
       async (step) => {
-        const { mirrors } = await machineMirrors();
-        const request = { suite: GUEST_SUITE, architecture: "riscv64" };
-        const apt = await PrivateApt.open(join(scratch, "apt"), mirrors, request, (fraction) => step.update(fraction));
+        const request = await foreignPackages(GUEST_SUITE, "riscv64");
+        const apt = await PrivateApt.open(join(scratch, "apt"), request, (fraction) => step.update(fraction));
         const kernelPackage = await newestKernel(apt);
         const packages = await apt.records([kernelPackage, ...GUEST_PACKAGES]);
         return { apt, packages, kernelPackage };
