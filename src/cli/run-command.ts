@@ -87,7 +87,10 @@ async function runMachine(
   };
   const host: OpenedHost = await openConfig(config, { terminal, commands, notice: report });
   const unguard = guardProcess(terminal, {
-    quit: (signal) => end(signalStatus(signal)),
+    quit: (signal) => {
+      report(`ended by ${signal}`);
+      end(signalStatus(signal));
+    },
     crash: (error) => {
       void crashed(error);
     },

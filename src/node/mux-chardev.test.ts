@@ -109,7 +109,7 @@ describe("commands", () => {
     base.type(`${A}b${A}s${A}x`);
     expect(calls).toEqual(["sync", "quit"]);
     expect(frontend.events).toEqual(["break"]);
-    expect(base.output).toBe("synced\n");
+    expect(base.output).toBe("synced\nended by the user\n");
     expect(frontend.received).toBe("");
   });
 

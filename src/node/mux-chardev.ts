@@ -130,8 +130,11 @@ export class MuxChardev implements Chardev {
 
   #command(key: string): void {
     const { commands } = this.#options;
-    if (key === "x") commands.quit();
-    else if (key === "h" || key === "?") this.#say(this.#help());
+    if (key === "x") {
+      // So that the shell's prompt has a line of its own.
+      this.#say("ended by the user");
+      commands.quit();
+    } else if (key === "h" || key === "?") this.#say(this.#help());
     else if (key === "b") this.#queues[this.#focus]?.frontend?.event?.("break");
     else if (key === "c") this.#nextFocus();
     else if (key === "s") this.#say(commands.syncDisks());
