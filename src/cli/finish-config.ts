@@ -15,7 +15,7 @@ import { UserError } from "../util/user-error.ts";
 import { type Catalog, type CatalogBoard, findBoard, findCpu, findDevice, findProperty } from "./catalog.ts";
 import { readBool } from "./key-values.ts";
 import type { Draft, TypeDraft } from "./options/draft.ts";
-import { checkAccelerator } from "./options/machine.ts";
+import { chooseAccelerator } from "./options/machine.ts";
 
 /** Properties of QEMU's machines that are not here yet. */
 const LATER_MACHINE_PROPERTIES = [
@@ -96,6 +96,8 @@ export function finishConfig(draft: Draft, catalog: Catalog): MachineConfig {
     rtcBase: draft.rtcBase ?? defaultConfig.rtcBase,
     rebootAction: draft.rebootAction ?? defaultConfig.rebootAction,
     shutdownAction: draft.shutdownAction ?? defaultConfig.shutdownAction,
+    accel: draft.accel ?? defaultConfig.accel,
+    ...(draft.icount === undefined ? {} : { icount: draft.icount }),
     log: { items: [...draft.logItems], ...(draft.logPath === undefined ? {} : { path: draft.logPath }) },
     escapeCharacter: draft.escapeCharacter ?? defaultConfig.escapeCharacter,
   };
@@ -111,7 +113,9 @@ function takeMachineProperties(draft: Draft): void {
     if (given.value === "") throw new UserError(`${given.where}: ${name}= is empty`);
     use(given.value, given.where);
   };
-  take("accel", checkAccelerator);
+  take("accel", (value, where) => {
+    draft.accel = chooseAccelerator(value, where);
+  });
   take("dumpdtb", (value) => {
     draft.dumpDtb = value;
   });

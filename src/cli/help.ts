@@ -54,7 +54,8 @@ export function helpText(topic: HelpTopic, draft: Draft, catalog: Catalog, versi
       );
     case "accelerators":
       return list(strong("Accelerators:"), [
-        { name: "interp", description: "an interpreter in WebAssembly (also: tcg)" },
+        { name: "jit", description: "hot code is translated to WebAssembly, the rest interpreted (also: tcg)" },
+        { name: "interp", description: "everything is interpreted" },
       ]);
     case "displays":
       return list(strong("Displays:"), [{ name: "none", description: "no display, and no console by itself" }]);

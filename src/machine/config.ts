@@ -6,6 +6,8 @@ import type { Chardev } from "../backend/chardev.ts";
 import type { UserNetConfig } from "../backend/net/user-net-options.ts";
 import type { NetBackend } from "../backend/net.ts";
 import type { BootFile, Gunzip } from "../boards/loader/boot-file.ts";
+import type { Compiler } from "../jit/tier1.ts";
+import type { Engine } from "../riscv/engine.ts";
 import type { Log, LogItem } from "../util/log.ts";
 
 /** A type by name and the properties it is to have, still as text: `virt,banana-rom=off`. */
@@ -138,6 +140,10 @@ export interface MachineConfig {
   readonly rebootAction: "reset" | "shutdown";
   /** What the guest's shutdown does: `pause` leaves the machine standing until the user ends it. */
   readonly shutdownAction: "poweroff" | "pause";
+  /** How guest code is run: interpreted, or translated to WebAssembly where it is hot. */
+  readonly accel: "interp" | "jit";
+  /** Time by instructions, 2^shift ns each; without `sleep` idle time passes at once. */
+  readonly icount?: { readonly shift: number; readonly sleep: boolean };
   readonly log: { readonly items: readonly LogItem[]; readonly path?: string };
   /** The character that begins a command on a mux, 1 for Ctrl-A. */
   readonly escapeCharacter: number;
@@ -162,6 +168,7 @@ export const defaultConfig: MachineConfig = {
   rtcBase: "utc",
   rebootAction: "reset",
   shutdownAction: "poweroff",
+  accel: "jit",
   log: { items: [] },
   escapeCharacter: 1,
 };
@@ -189,6 +196,8 @@ export interface MachineHost {
   readonly serials: readonly (Chardev | undefined)[];
   readonly rngs: ReadonlyMap<string, RandomSource>;
   readonly log: Log;
+  /** Translates guest code on a thread of its own; without one the machine does it between slices. */
+  readonly compiler?: (engine: Engine) => Compiler;
   /** A clock that only goes forward, in nanoseconds from any beginning. */
   monotonic(): number;
   /** The time of day for the guest: nanoseconds since 1970. */

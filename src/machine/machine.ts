@@ -6,9 +6,10 @@ import { AddressSpace } from "../memory/address-space.ts";
 import { MemoryRegion } from "../memory/region.ts";
 import type { ReferenceResolver } from "../qom/property.ts";
 import { createObject } from "../qom/type-registry.ts";
+import { inlineCompiler } from "../jit/compiler.ts";
+import { RegionCache } from "../jit/tier1.ts";
 import { Engine } from "../riscv/engine.ts";
 import type { Hart } from "../riscv/hart.ts";
-import { EXIT } from "../riscv/layout.ts";
 import { trapLine } from "../riscv/trap-log.ts";
 import { EventQueue } from "../util/clock.ts";
 import type { Log } from "../util/log.ts";
@@ -17,18 +18,12 @@ import { UserError } from "../util/user-error.ts";
 import type { DeviceConfig, MachineConfig, MachineHost } from "./config.ts";
 import { extensionsOf, isaOf } from "./cpu.ts";
 import { breathe, Sleeper } from "./pause.ts";
+import { instructionTime, type MachineTime, realTime, repeatableRandom, SLICE_NS } from "./time.ts";
 
 /** A WebAssembly memory has 4 GiB; tables, decoded code and ROMs take their part. */
 export const MAX_RAM = 3 * 2 ** 30;
 /** Room for the board's ROMs beside RAM. */
 const ROM_BYTES = 8 << 20;
-/** Host time between looks at the outside world: input is answered within this, and a slice costs nothing against it. */
-const SLICE_NS = 2_000_000;
-/** Instructions of the first slice, before the speed of this host is known, and bounds for later ones. */
-const FIRST_SLICE = 100_000;
-const MIN_SLICE = 1_000;
-const MAX_SLICE = 5_000_000;
-
 /** A device model failed: its own error, with where the guest was. */
 export class ModelError extends Error {
   constructor(cause: unknown, where: string) {
@@ -63,21 +58,21 @@ export class Machine {
 
   readonly #host: MachineHost;
   readonly #sleeper = new Sleeper();
-  /** Host time at virtual time 0; grows while the machine is paused. */
-  #origin: number;
+  readonly #time: MachineTime;
+  readonly #regions: RegionCache | undefined;
   #pending: ShutdownReason | undefined;
   #stop = false;
   #running: Hart | undefined;
-  /** Instructions per nanosecond, as seen lately. */
-  #speed = 0;
 
   constructor(config: MachineConfig, host: MachineHost, info: BoardInfo) {
     this.config = config;
     this.#host = host;
-    this.#origin = host.monotonic();
+    const { icount } = config;
+    this.#time = icount === undefined ? realTime(() => host.monotonic()) : instructionTime(icount.shift, icount.sleep);
+    const started = host.wallClock();
     const log = this.#located(host.log);
     this.memory = new AddressSpace(this.system, "memory", log);
-    this.events = new EventQueue(() => Math.floor(host.monotonic() - this.#origin));
+    this.events = new EventQueue(() => this.#time.now());
     const extensions = extensionsOf(config.cpu);
     if (config.memory > MAX_RAM) {
       throw new UserError(`-m ${config.memory}: at most ${MAX_RAM / 2 ** 30}G, since RAM lives in a WebAssembly memory of 4 GiB`);
@@ -86,7 +81,7 @@ export class Machine {
       harts: config.smp.cpus,
       ramBytes: config.memory + ROM_BYTES,
       space: this.memory,
-      time: () => this.#time(),
+      time: () => this.#ticks(),
       extensions,
     });
     const deviceHost: DeviceHost = {
@@ -94,8 +89,9 @@ export class Machine {
       log,
       memory: this.memory,
       allocateRam: this.engine.allocateRam,
-      wallClock: () => host.wallClock(),
-      random: (bytes) => host.random(bytes),
+      // A run that must repeat sees nothing of the host's clock and chance but the hour at which it began.
+      wallClock: () => (icount === undefined ? host.wallClock() : started + BigInt(this.events.now)),
+      random: icount === undefined ? (bytes) => host.random(bytes) : repeatableRandom(1),
       shutdown: (reason) => this.#shutdown(reason),
     };
     const isa = isaOf(extensions);
@@ -124,7 +120,11 @@ export class Machine {
       this.engine.onTrap = (hart) => log.write("int", trapLine(hart));
       for (const hart of this.engine.harts) hart.traceTraps = true;
     }
-    this.events.onEarlier = () => this.#sleeper.wake();
+    this.events.onEarlier = () => {
+      this.#sleeper.wake();
+      if (this.#time.exact) this.#running?.leave();
+    };
+    if (config.accel === "jit") this.#regions = new RegionCache(this.engine, (host.compiler ?? inlineCompiler)(this.engine), log);
     this.#reset();
   }
 
@@ -149,7 +149,7 @@ export class Machine {
         continue;
       }
       if (this.engine.harts.every((hart) => hart.waiting && !hart.interruptPending)) {
-        await this.#sleeper.sleep(this.events.nextDeadline - this.events.now);
+        await this.#time.idle(this.events.nextDeadline, this.#sleeper);
         breathed = this.#host.monotonic();
         continue;
       }
@@ -167,6 +167,11 @@ export class Machine {
     this.#interrupt();
   }
 
+  /** Frees what outlives the machine's own memory: threads. After `run`. */
+  close(): void {
+    this.#regions?.close();
+  }
+
   /** What the guest's reset does, or the board's reset button. */
   reset(): void {
     this.#shutdown({ kind: "reset", status: 0 });
@@ -180,28 +185,26 @@ export class Machine {
 
   /** Runs each hart that has something to do, in turn. */
   #slice(): void {
-    const { harts } = this.engine;
+    this.#regions?.poll();
+    const ready = this.engine.harts.filter((hart) => !hart.waiting || hart.interruptPending);
     const start = this.#host.monotonic();
-    let wanted = this.#speed === 0 ? FIRST_SLICE : this.#speed * Math.min(SLICE_NS, this.events.nextDeadline - this.events.now);
-    wanted = Math.max(MIN_SLICE, Math.min(MAX_SLICE, Math.floor(wanted / harts.length)));
     let done = 0;
-    for (const hart of harts) {
-      if (hart.waiting && !hart.interruptPending) continue;
-      const before = hart.instret;
+    for (const hart of ready) {
+      const budget = this.#time.slice(this.events.nextDeadline, ready.length);
+      this.#time.turn(budget, hart.remaining);
       this.#running = hart;
       try {
-        const exit = hart.run(wanted);
-        if (exit === EXIT.attention && (this.#stop || this.#pending !== undefined)) break;
+        hart.run(budget);
       } catch (error) {
         throw this.#modelError(error, hart);
       } finally {
         this.#running = undefined;
-        done += Number(hart.instret - before);
+        this.#time.turnEnds(budget, hart.remaining());
+        done += budget - hart.remaining();
       }
+      if (this.#stop || this.#pending !== undefined) break;
     }
-    const elapsed = this.#host.monotonic() - start;
-    // Short slices say little of the speed.
-    if (elapsed > 50_000) this.#speed = this.#speed === 0 ? done / elapsed : this.#speed * 0.8 + (done / elapsed) * 0.2;
+    this.#time.sliceEnds(done, this.#host.monotonic() - start);
   }
 
   #runEvents(): void {
@@ -243,7 +246,7 @@ export class Machine {
   }
 
   /** Ticks of the board's time base. */
-  #time(): bigint {
+  #ticks(): bigint {
     const ticks = Math.floor((this.events.now * this.board.timeBaseFrequency) / 1e9);
     return BigInt.asUintN(64, BigInt(ticks) + this.board.timeBase.timeOffset);
   }

@@ -19,6 +19,7 @@ import { openFileBlock } from "./file-block.ts";
 import { LogFile } from "./log-file.ts";
 import { type ChardevContext, openChardev } from "./open-chardev.ts";
 import { readDefaultFirmware, readFirmware, readUserFile } from "./read-file.ts";
+import { threadCompiler } from "./thread-compiler.ts";
 import { writeThrough } from "./write-through.ts";
 
 /** The host's side of a machine, to be closed when the machine has ended. */
@@ -75,6 +76,7 @@ export async function openConfig(config: MachineConfig, context: HostContext): P
       serials: config.serials.map((id) => (id === undefined ? undefined : chardevs.get(id))),
       rngs,
       log,
+      compiler: threadCompiler,
       monotonic: () => Math.round(performance.now() * 1e6),
       wallClock: () => (BigInt(Date.now()) + rtcOffset) * 1_000_000n,
       random: fillRandom,

@@ -135,6 +135,9 @@ export class Hart implements CsrHart {
     return exit;
   }
 
+  /** What is left of the budget of `run`, exact while a device is accessed. */
+  readonly remaining = (): number => this.get32(S.budget);
+
   /** Instructions retired since reset. */
   get instret(): bigint {
     return BigInt.asUintN(64, this.get64(S.instretEnd) - BigInt(this.get32(S.budget)));

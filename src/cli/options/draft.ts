@@ -30,7 +30,7 @@ export interface LineDraft {
 /** Changeable parts of the configuration under construction. */
 type Lists = "drives" | "devices" | "netdevs" | "chardevs" | "rngs" | "globals" | "fwCfg" | "dataPaths";
 type Given = "smp" | "memory" | "firmware" | "kernel" | "initrd" | "append" | "dtb" | "dumpDtb" | "rtcBase";
-type Actions = "rebootAction" | "shutdownAction" | "escapeCharacter";
+type Actions = "rebootAction" | "shutdownAction" | "escapeCharacter" | "accel" | "icount";
 
 export type Draft = {
   -readonly [K in Given | Actions]?: MachineConfig[K];

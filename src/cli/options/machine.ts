@@ -52,15 +52,29 @@ export function accel(draft: Draft, value: string, where: string): void {
   // What QEMU's translator is told about its threads and memory has no meaning here.
   option.ignore("thread", "tb-size", "split-wx", "one-insn-per-tb");
   option.finish();
-  checkAccelerator(names, where);
+  draft.accel = chooseAccelerator(names, where);
 }
 
-/** `accel=A:B:...`: the first one that can be had is taken. */
-export function checkAccelerator(names: string, where: string): void {
-  const list = names.split(":");
-  if (list.some((name) => name === "interp" || name === "tcg")) return;
-  if (list.includes("jit")) throw new UserError(`${where}: the accelerator jit is not in Plantain yet: use interp`);
-  throw new UserError(`${where}: there is no accelerator "${names}": Plantain has interp (also called tcg)`);
+/** `accel=A:B:...`: the first one that can be had is taken. QEMU's translator is called tcg; ours is jit. */
+export function chooseAccelerator(names: string, where: string): "interp" | "jit" {
+  for (const name of names.split(":")) {
+    if (name === "interp") return "interp";
+    if (name === "jit" || name === "tcg") return "jit";
+  }
+  throw new UserError(`${where}: there is no accelerator "${names}": Plantain has jit (also called tcg) and interp`);
+}
+
+/** `-icount [shift=]N[,sleep=on|off]`: time by instructions. */
+export function icount(draft: Draft, value: string, where: string): void {
+  const option = new OptionValues(where, splitKeyValues(value, "shift"));
+  const text = option.required("shift", "0 to 10: an instruction takes 2^shift ns");
+  const shift = text === "auto" ? 0 : Number(text);
+  if (text === "auto") throw new UserError(`${where}: shift=auto is not in Plantain yet: give a number from 0 to 10`);
+  if (!/^\d+$/.test(text) || shift > 10) throw new UserError(`${where}: shift=${text}: expected a number from 0 to 10: an instruction takes 2^shift ns`);
+  const sleep = option.bool("sleep") ?? true;
+  option.ignore("align");
+  option.finish();
+  draft.icount = { shift, sleep };
 }
 
 export function enableKvm(_draft: Draft, _value: string, where: string): void {

@@ -62,8 +62,15 @@ export const OPTIONS: readonly OptionSpec[] = [
     name: "accel",
     group: "Board",
     argument: "NAME",
-    help: "how guest code is run: interp, which also goes by QEMU's name tcg",
+    help: "how guest code is run: jit, which also goes by QEMU's name tcg, or interp (jit)",
     apply: machine.accel,
+  },
+  {
+    name: "icount",
+    group: "Board",
+    argument: "[shift=]N[,sleep=on|off]",
+    help: "time by instructions, 2^N ns each: every run is the same",
+    apply: machine.icount,
   },
   {
     name: "global",
@@ -253,7 +260,7 @@ export const OPTIONS: readonly OptionSpec[] = [
 export const LATER_OPTIONS: readonly string[] = [
   ...["S", "add-fd", "async-teardown", "audio", "audio-help", "audiodev", "blockdev", "boot", "chroot"],
   ...["compat", "daemonize", "debugcon", "dfilter", "dump-vmstate", "enable-sync-profile", "fda", "fdb", "fsdev"],
-  ...["full-screen", "gdb", "icount", "incoming", "iscsi", "k", "loadvm", "mem-path", "mem-prealloc", "mon", "msg"],
+  ...["full-screen", "gdb", "incoming", "iscsi", "k", "loadvm", "mem-path", "mem-prealloc", "mon", "msg"],
   ...["mtdblock", "numa", "only-migratable", "option-rom", "overcommit", "pflash", "pidfile", "plugin", "portrait"],
   ...["preconfig", "qmp", "qmp-pretty", "qtest", "qtest-log", "readconfig", "rotate", "run-with", "runas", "s"],
   ...["sandbox", "sd", "seed", "semihosting", "semihosting-config", "set", "singlestep", "smbios", "spice", "tpmdev"],

@@ -1,0 +1,106 @@
+// Virtual time: by the host's clock, or by counting instructions. docs/design/time.md.
+
+import type { Sleeper } from "./pause.ts";
+
+/** How a machine's time passes, and how far its harts may run before somebody looks again. */
+export interface MachineTime {
+  /** Virtual time in nanoseconds. */
+  now(): number;
+  /** Instructions that may run, `harts` of them taking turns, before the event at `deadline` is due. */
+  slice(deadline: number, harts: number): number;
+  /** One hart's turn begins, is asked how far it is by `remaining`, and ends. */
+  turn(budget: number, remaining: () => number): void;
+  turnEnds(budget: number, remaining: number): void;
+  /** A slice over all harts ended after `instructions`; it took `ns` of the host's time. */
+  sliceEnds(instructions: number, ns: number): void;
+  /** Nothing runs until `deadline`, or until somebody wakes the sleeper. */
+  idle(deadline: number, sleeper: Sleeper): Promise<void>;
+  /** Whether an event earlier than planned must end the slice that runs. */
+  readonly exact: boolean;
+}
+
+/** Host time between looks at the outside world: input is answered within this, and the look costs nothing against it. */
+export const SLICE_NS = 2_000_000;
+/** Instructions of the first slice, before the speed of this host is known, and bounds for later ones. */
+const FIRST_SLICE = 100_000;
+const MIN_SLICE = 10_000;
+const MAX_SLICE = 20_000_000;
+
+/** Time by the host's clock. `monotonic` is in nanoseconds. */
+export function realTime(monotonic: () => number): MachineTime {
+  const origin = monotonic();
+  const now = () => Math.floor(monotonic() - origin);
+  /** Instructions per nanosecond, as seen lately. */
+  let speed = 0;
+  return {
+    now,
+    exact: false,
+    slice(deadline, harts) {
+      const wanted = speed === 0 ? FIRST_SLICE : speed * Math.min(SLICE_NS, deadline - now());
+      return Math.max(MIN_SLICE, Math.min(MAX_SLICE, Math.floor(wanted / harts)));
+    },
+    turn() {},
+    turnEnds() {},
+    sliceEnds(instructions, ns) {
+      // Short slices say little of the speed.
+      if (ns > 50_000) speed = speed === 0 ? instructions / ns : speed * 0.8 + (instructions / ns) * 0.2;
+    },
+    idle: (deadline, sleeper) => sleeper.sleep(deadline - now()),
+  };
+}
+
+/** Instructions of one hart's turn where several share the time. */
+const QUANTUM = 10_000;
+/** And where one has it for itself. */
+const LONE_QUANTUM = 200_000;
+
+/**
+ * Time by instructions: each takes 2^shift nanoseconds, and idle time passes at once (`sleep` false) or as it would by
+ * the host's clock. Every event comes at the same instruction in every run.
+ */
+export function instructionTime(shift: number, sleep: boolean): MachineTime {
+  const perInstruction = 2 ** shift;
+  let passed = 0;
+  let budget = 0;
+  let remaining: (() => number) | undefined;
+  const now = () => passed + (remaining === undefined ? 0 : (budget - remaining()) * perInstruction);
+  return {
+    now,
+    exact: true,
+    slice(deadline, harts) {
+      const due = Math.max(1, Math.ceil((deadline - passed) / perInstruction / harts));
+      return Math.min(harts === 1 ? LONE_QUANTUM : QUANTUM, due);
+    },
+    turn(given, left) {
+      budget = given;
+      remaining = left;
+    },
+    turnEnds(given, left) {
+      remaining = undefined;
+      passed += (given - left) * perInstruction;
+    },
+    sliceEnds() {},
+    async idle(deadline, sleeper) {
+      if (deadline === Infinity) {
+        await sleeper.sleep(Infinity);
+        return;
+      }
+      if (sleep) await sleeper.sleep(deadline - passed);
+      // Whoever woke us did so in the host's time; the guest's goes on from event to event.
+      passed = Math.max(passed, deadline);
+    },
+  };
+}
+
+/** Numbers that look random and are the same in every run (xorshift32), for machines whose runs must repeat. */
+export function repeatableRandom(seed: number): (bytes: Uint8Array) => void {
+  let state = seed | 1;
+  return (bytes) => {
+    for (let i = 0; i < bytes.length; i++) {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      bytes[i] = state;
+    }
+  };
+}
