@@ -5,8 +5,9 @@
  * A *translation context* is a set of TLBs for one (satp, privilege, SUM, MXR). Switching between kernel and user, or
  * between processes, picks another context and flushes nothing; each hart keeps a few, least recently used goes.
  * A TLB entry is {tag: i64, addend: i32}: the tag is the page's virtual address, and address + addend is its place in
- * this memory. Entry i can only match an address whose page number is i modulo the size, so a tag that belongs to
- * another index never matches: that is how invalid entries look (0, and 0x1000 in entry 0).
+ * this memory. Entry i is asked for addresses whose page number is i modulo the size, with a last byte that may lie in
+ * page i + 1, so the tag of any other page never matches: that is how invalid entries look (0, and 0x2000 in the first
+ * entry and the last, where page 0 would match).
  *
  * Invariants: a write entry exists only for a page that is marked dirty and has no decoded code; an entry exists only
  * for a page on which PMP answers the same for every byte.
@@ -23,6 +24,11 @@ export const entryOf = (base: Expr, address: Expr, entries = TLB_ENTRIES): Expr 
 /** True where an access of `size` bytes at `address` lies wholly in the page of the entry. */
 export const tagHits = (entry: Expr, address: Expr, size: number, offset = 0): Expr =>
   i64.lt_u(i64.xor(size === 1 ? address : i64.add(address, size - 1), i64.load(entry, offset)), 4096);
+
+/** The tag of an invalid entry at the ends of a table; all others have 0. */
+const NO_PAGE = 0x2000;
+/** Marks both end entries of a table invalid. */
+const clearEnds = (c: Expr, table: number, entries = TLB_ENTRIES): Stmt[] => [i64.store(c, NO_PAGE, table), i64.store(c, NO_PAGE, table + (entries - 1) * 16)];
 
 const pageOf = (a: Expr): Expr => i64.and(a, -4096);
 
@@ -322,19 +328,17 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
         ret(),
       ]),
       { k: "fill", addr: c, value: i32.const(0), size: i32.const(CTX.log) },
-      i64.store(c, 4096, CTX.read),
-      i64.store(c, 4096, CTX.write),
-      i64.store(c, 4096, CTX.fetch),
+      ...clearEnds(c, CTX.read),
+      ...clearEnds(c, CTX.write),
+      ...clearEnds(c, CTX.fetch, XTLB_ENTRIES),
     ];
   });
 
   /** Makes one entry invalid: a tag that belongs to another index. */
-  define("clearEntry", { c: I32, e: I32 }, [], ({ c, e }) => [
-    i64.store(
-      e,
-      select(i32.or(i32.or(i32.eq(e, c), i32.eq(e, i32.add(c, CTX.write))), i32.eq(e, i32.add(c, CTX.fetch))), i64.const(4096), i64.const(0)),
-    ),
-  ]);
+  define("clearEntry", { c: I32, e: I32 }, [], ({ c, e }) => {
+    const ends = [CTX.read, CTX.write - 16, CTX.write, CTX.fetch - 16, CTX.fetch, CTX.log - 16].map((at) => i32.eq(e, i32.add(c, at)));
+    return [i64.store(e, select(ends.reduce(i32.or), i64.const(NO_PAGE), i64.const(0)))];
+  });
 
   /** Runs `body` for each of hart `h`'s contexts. */
   const eachContext = (h: Expr, body: (c: Expr) => Stmt[]): Stmt[] => {
@@ -379,7 +383,7 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
   define("flushFetch", { h: I32 }, [], ({ h }) =>
     eachContext(h, (c) => [
       { k: "fill", addr: i32.add(c, CTX.fetch), value: i32.const(0), size: i32.const(XTLB_ENTRIES * 16) },
-      i64.store(c, 4096, CTX.fetch),
+      ...clearEnds(c, CTX.fetch, XTLB_ENTRIES),
     ]),
   );
 
@@ -387,7 +391,7 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
   define("flushWrites", { h: I32 }, [], ({ h }) =>
     eachContext(h, (c) => [
       { k: "fill", addr: i32.add(c, CTX.write), value: i32.const(0), size: i32.const(TLB_ENTRIES * 16) },
-      i64.store(c, 4096, CTX.write),
+      ...clearEnds(c, CTX.write),
     ]),
   );
 
@@ -485,12 +489,12 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
         // Both pages are checked before anything is read; the fault's address is the first byte it concerns.
         iff(i64.eq(call(I64, "dataAddress", h, c, va, i32.const(1), i32.const(ACCESS_READ)), -1), [ret(0, I64)]),
         iff(i64.eq(call(I64, "dataAddress", h, c, pageOf(i64.add(va, 4095)), i32.const(1), i32.const(ACCESS_READ)), -1), [ret(0, I64)]),
-        set(i, size),
+        set(i, 0),
         set(v, 0),
         loop(next, [
-          set(i, i32.sub(i, 1)),
-          set(v, i64.or(i64.shl(v, 8), call(I64, "loadSlow", h, i64.add(va, i64.extend_u(i)), i32.const(1)))),
-          br(next, i32.and(i32.ne(i, 0), i32.eqz(S.fault.get(h)))),
+          set(v, i64.or(v, i64.shl(call(I64, "loadSlow", h, i64.add(va, i64.extend_u(i)), i32.const(1)), i64.extend_u(i32.shl(i, 3))))),
+          set(i, i32.add(i, 1)),
+          br(next, i32.and(i32.lt_u(i, size), i32.eqz(S.fault.get(h)))),
         ]),
         ret(v, I64),
       ]),
