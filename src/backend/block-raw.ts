@@ -3,7 +3,7 @@
 import { type BlockBackend, BlockError } from "./block.ts";
 
 /** What disks are counted in, whatever the size of their blocks. */
-export const SECTOR_SIZE = 512;
+const SECTOR_SIZE = 512;
 
 /** Where an image's bytes are kept. Failures are BlockErrors. */
 export interface ByteStore {

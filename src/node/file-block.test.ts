@@ -24,6 +24,9 @@ import { TestDriver, VirtioBoard } from "../hw/virtio/driver-for-tests.ts";
 import { UserError } from "../util/user-error.ts";
 import { FileStore, openFileBlock } from "./file-block.ts";
 
+/** Every system with files of this kind has the program. */
+const MKFIFO = "mkfifo";
+
 let folder: string;
 
 beforeEach(() => {
@@ -205,7 +208,7 @@ describe("a file that is no disk is a user's mistake", () => {
 
   it("a pipe that nobody writes to", () => {
     const path = join(folder, "pipe");
-    execFileSync("mkfifo", [path]);
+    execFileSync(MKFIFO, [path]);
     expect(messageFor(path, true)).toBe("disk image FOLDER/pipe is no regular file: expected a raw image");
   });
 
