@@ -43,7 +43,7 @@ export type EngineSignatures = ReadonlyMap<string, Signature>;
 const MAX_REGIONS = 32;
 const MAX_INSTRUCTIONS = 6000;
 /** How often a callee must have been called to be translated along. */
-const CALLEE_COUNT = 8;
+const CALLEE_COUNT = 256;
 
 /** Names of the engine's functions that an instruction's meaning calls. */
 const calledBy: readonly (readonly string[])[] = insns.map((insn) => {

@@ -38,6 +38,12 @@ const signedLoad = (size: number, addr: Expr, offset = 0): Expr => (size === 8 ?
 const signExtend = (size: number, v: Expr): Expr => (size === 4 ? i64.extend32_s(v) : size === 2 ? i64.extend16_s(v) : i64.extend8_s(v));
 const usesFloat = insns.map((i) => JSON.stringify(i.body.filter((s) => s.k === "effect").map((s) => (s as { name: string }).name)).includes('"fp"'));
 
+/** Which register files the operands of an instruction are in, by field. */
+const operandsOf = insns.map((insn) => {
+  const text = insn.operands.join(" ");
+  return (["rd", "rs1", "rs2", "rs3"] as const).map((name) => (new RegExp(`\\bf${name}\\b`).test(text) ? "f" : new RegExp(`\\b${name}\\b`).test(text) ? "x" : ""));
+});
+
 /** Translates one region. */
 export function translateRegion(region: Region, around: Surroundings, funcs: FuncIndex, signatures: SignatureTable): CompiledFunc {
   return new RegionTranslator(region, around, funcs, signatures).translate();
@@ -102,20 +108,25 @@ class RegionTranslator implements Backend {
   private collectRegisters(): void {
     for (const block of this.region.blocks.values()) {
       for (const i of block.insns) {
-        const text = insns[i.n]!.operands.join(" ");
         if (usesFloat[i.n]) this.hasFloat = true;
-        for (const [name, n] of [["rd", i.rd], ["rs1", i.rs1], ["rs2", i.rs2], ["rs3", i.rs3]] as const) {
-          if (new RegExp(`\\bf${name}\\b`).test(text)) {
-            if (!this.fr.has(n)) this.fr.set(n, local(F64, `f${n}`));
-            if (name === "rd") this.writtenF.add(n);
-          } else if (new RegExp(`\\b${name}\\b`).test(text) && n !== 0) {
-            if (!this.x.has(n)) this.x.set(n, local(I64, `x${n}`));
-            if (name === "rd") this.writtenX.add(n);
-          }
-        }
+        const files = operandsOf[i.n]!;
+        this.useRegister(files[0]!, i.rd, true);
+        this.useRegister(files[1]!, i.rs1, false);
+        this.useRegister(files[2]!, i.rs2, false);
+        this.useRegister(files[3]!, i.rs3, false);
       }
     }
     for (const l of [...this.x.values(), ...this.fr.values()]) this.f.slot(l);
+  }
+
+  private useRegister(file: "x" | "f" | "", n: number, written: boolean): void {
+    if (file === "f") {
+      if (!this.fr.has(n)) this.fr.set(n, local(F64, `f${n}`));
+      if (written) this.writtenF.add(n);
+    } else if (file === "x" && n !== 0) {
+      if (!this.x.has(n)) this.x.set(n, local(I64, `x${n}`));
+      if (written) this.writtenX.add(n);
+    }
   }
 
   /** Loads every register that the region uses, and what else is kept in locals. */

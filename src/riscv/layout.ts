@@ -163,7 +163,7 @@ export const CODE = { header: 64, chunks: -64, hostPage: -56, slots: 2050, side:
  */
 export const SIDE = { table: 0, handler: 4, count: 6, size: 8 } as const;
 /** Jumps to an operation after which tier 1 is told of it; a power of two. */
-export const HOT_COUNT = 1024;
+export const HOT_COUNT = 8192;
 /** Instructions that a slice must have left for a region to be entered. */
 export const REGION_BUDGET = 512;
 export const HANDLER_DECODE = 0;
