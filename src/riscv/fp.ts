@@ -315,7 +315,8 @@ const fromInteger =
     const x = local(F64, "x");
     const r = local(F64, "r");
     const extended = name === "w" ? i64.extend32_s(a) : name === "wu" ? i64.and(a, 0xffffffff) : a;
-    const small = i64.lt_u(i64.add(v, 1n << 53n), (1n << 54n) + 1n);
+    // An unsigned number with its top bit set is a large one, not a negative one.
+    const small = name === "lu" ? i64.lt_u(v, 1n << 53n) : i64.lt_u(i64.add(v, 1n << 53n), (1n << 54n) + 1n);
     const convert: Stmt[] = [set(x, f64.convert_i64_s(v))];
     if (to === "d") return [set(v, extended), iff(small, [...convert, ret(bits64(x), I64)]), ...exact()];
     return [
