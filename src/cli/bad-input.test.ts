@@ -31,7 +31,10 @@ describe("one line for each mistake", () => {
     ["-M virt,banana-rom=maybe", "-M virt,banana-rom=maybe: banana-rom=maybe: expected on or off"],
     ["-M virt,aia=aplic", "-M virt,aia=aplic: the property aia is not in Plantain yet"],
     ["-M virt,dumpdtb=", "-M virt,dumpdtb=: dumpdtb= is empty"],
-    ["-M virt,accel=kvm", '-M virt,accel=kvm: there is no accelerator "kvm": Plantain has jit (also called tcg) and interp'],
+    [
+      "-M virt,accel=kvm",
+      '-M virt,accel=kvm: there is no accelerator "kvm": Plantain has jit (also called tcg) and interp',
+    ],
     ["-icount 11", "-icount 11: shift=11: expected a number from 0 to 10: an instruction takes 2^shift ns"],
     ["-icount auto", "-icount auto: shift=auto is not in Plantain yet: give a number from 0 to 10"],
     ["-accel tcg,foo=1", '-accel tcg,foo=1: unknown key "foo"'],

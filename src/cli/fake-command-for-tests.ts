@@ -4,6 +4,7 @@
 import { writeFileSync } from "node:fs";
 import type { ShutdownReason } from "../device/device.ts";
 import { ModelError } from "../machine/machine.ts";
+import { writeText } from "../node/output-buffer.ts";
 import { Terminal } from "../node/tty.ts";
 import { catalog } from "./config-for-tests.ts";
 import { runCommand } from "./run-command.ts";
@@ -43,8 +44,8 @@ const status = await runCommand(process.argv.slice(2), {
   },
   terminal: new Terminal(() => process.stdin),
   version: () => "0",
-  writeOutput: (text) => writeFileSync(1, text),
-  writeError: (text) => writeFileSync(2, text),
+  writeOutput: (text) => writeText(1, text),
+  writeError: (text) => writeText(2, text),
   writeFile: writeFileSync,
   colour: { output: false, error: false },
 });

@@ -5,7 +5,7 @@ import { isatty } from "node:tty";
 import { virtBoard } from "../boards/virt.ts";
 import { cpuModels } from "../machine/cpu.ts";
 import { createMachine } from "../machine/machine.ts";
-import { writeFully } from "../node/output-buffer.ts";
+import { writeText } from "../node/output-buffer.ts";
 import { Terminal } from "../node/tty.ts";
 import { runCommand } from "./run-command.ts";
 
@@ -16,20 +16,12 @@ const status = await runCommand(process.argv.slice(2), {
   createMachine: (config, host) => createMachine(config, host, boards),
   terminal: new Terminal(() => process.stdin),
   version: () => JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version,
-  writeOutput: (text) => write(1, text),
-  writeError: (text) => write(2, text),
+  writeOutput: (text) => writeText(1, text),
+  writeError: (text) => writeText(2, text),
   writeFile: writeFileSync,
   colour: { output: colourful(1), error: colourful(2) },
 });
 process.exit(status);
-
-function write(fd: number, text: string): void {
-  try {
-    writeFully(fd, new TextEncoder().encode(text));
-  } catch {
-    // Nobody reads it any more.
-  }
-}
 
 /** Colours only where a person sees them and has not asked for none (no-color.org). */
 function colourful(fd: number): boolean {

@@ -98,7 +98,7 @@ describe("help", () => {
     ["-drive help", /^Image formats:\n {2}raw /],
     ["-object help", /^Objects:\n {2}rng-builtin /],
     ["-d help", /^Log items:\n(.*\n)* {2}unimp /],
-    ["-accel help", /^Accelerators:\n {2}interp /],
+    ["-accel help", /^Accelerators:\n {2}jit /],
     ["-display help", /^Displays:\n {2}none /],
   ])("%s", async (line, expected) => {
     const { status, output, error } = await run(line);

@@ -18,6 +18,8 @@ export interface RunnableMachine {
   /** Runs until the guest ends it, or until `stop` (undefined then). */
   run(): Promise<ShutdownReason | undefined>;
   stop(): void;
+  /** Gives back what the machine holds of the host beside its MachineHost. */
+  close?(): void;
   readonly board: { readonly deviceTree: Uint8Array };
   /** Where the guest is, for reports of errors. */
   readonly engine?: { readonly harts: readonly { readonly pc: bigint }[] };
@@ -86,21 +88,22 @@ async function runMachine(
     },
   };
   const host: OpenedHost = await openConfig(config, { terminal, commands, notice: report });
+  let crashing = false;
   const unguard = guardProcess(terminal, {
     quit: (signal) => {
-      report(`ended by ${signal}`);
       end(signalStatus(signal));
+      report(`ended by ${signal}`);
     },
-    crash: (error) => {
-      void crashed(error);
+    crash: async (error) => {
+      terminal.restore();
+      // An error while this one is being handled: saving the disks was tried.
+      if (crashing) process.exit(INTERNAL_ERROR);
+      crashing = true;
+      environment.writeError(internalError(error, machine));
+      await closeHost(host, report);
+      process.exit(INTERNAL_ERROR);
     },
   });
-  const crashed = async (error: unknown) => {
-    terminal.restore();
-    environment.writeError(internalError(error, machine));
-    await closeHost(host, report);
-    process.exit(INTERNAL_ERROR);
-  };
 
   let status = 0;
   try {
@@ -118,6 +121,7 @@ async function runMachine(
     environment.writeError(internalError(error, machine));
     status = INTERNAL_ERROR;
   } finally {
+    machine?.close?.();
     if (!(await closeHost(host, report)) && status === 0) status = 1;
     terminal.restore();
     unguard();

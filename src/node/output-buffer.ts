@@ -54,3 +54,12 @@ export function writeFully(fd: number, bytes: Uint8Array): void {
     }
   }
 }
+
+/** Writes a message for people; what nobody can read any more is dropped. */
+export function writeText(fd: number, text: string): void {
+  try {
+    writeFully(fd, new TextEncoder().encode(text));
+  } catch {
+    // The terminal or the reader of a pipe is gone.
+  }
+}

@@ -21,8 +21,8 @@ export function signalStatus(signal: (typeof QUIT_SIGNALS)[number]): number {
 export interface ProcessEvents {
   /** The first signal to end. A second one ends the process at once. */
   quit(signal: (typeof QUIT_SIGNALS)[number]): void;
-  /** An error that nothing caught: a bug. */
-  crash(error: unknown): void;
+  /** An error that nothing caught: a bug. It comes here again if this fails itself. */
+  crash(error: unknown): void | Promise<void>;
 }
 
 /** Watches this process; returns a function that ends the watching. */

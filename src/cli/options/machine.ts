@@ -70,7 +70,8 @@ export function icount(draft: Draft, value: string, where: string): void {
   const text = option.required("shift", "0 to 10: an instruction takes 2^shift ns");
   const shift = text === "auto" ? 0 : Number(text);
   if (text === "auto") throw new UserError(`${where}: shift=auto is not in Plantain yet: give a number from 0 to 10`);
-  if (!/^\d+$/.test(text) || shift > 10) throw new UserError(`${where}: shift=${text}: expected a number from 0 to 10: an instruction takes 2^shift ns`);
+  if (!/^\d+$/.test(text) || shift > 10)
+    throw new UserError(`${where}: shift=${text}: expected a number from 0 to 10: an instruction takes 2^shift ns`);
   const sleep = option.bool("sleep") ?? true;
   option.ignore("align");
   option.finish();
