@@ -197,6 +197,18 @@ class NodeTcpSocket implements HostTcpSocket {
     else this.#socket.resetAndDestroy();
   }
 
+  release(): void {
+    if (this.#socket.destroyed) return;
+    if (this.#socket.connecting) {
+      this.#socket.destroy();
+      return;
+    }
+    this.#flush();
+    // A peer that does not read is no reason for the process to stay.
+    this.#socket.unref();
+    this.#socket.destroySoon();
+  }
+
   #flush(): void {
     const length = this.#to - this.#from;
     if (length === 0 || this.#socket.destroyed) return;

@@ -58,6 +58,10 @@ export class DnsTcpSocket implements HostTcpSocket {
     this.#timers.after(0, () => this.#events.closed("reset"));
   }
 
+  release(): void {
+    this.destroy();
+  }
+
   /** Events come later, never from inside a call: everything is done from a timer. */
   #wake(): void {
     if (this.#awake || this.#closed) return;

@@ -66,6 +66,7 @@ export class FakeTcpSocket implements HostTcpSocket {
   ended = false;
   paused = false;
   destroyed = false;
+  released = false;
 
   constructor(address: string, port: number, events: HostTcpEvents) {
     this.address = address;
@@ -106,6 +107,10 @@ export class FakeTcpSocket implements HostTcpSocket {
 
   destroy(): void {
     this.destroyed = true;
+  }
+
+  release(): void {
+    this.released = true;
   }
 }
 

@@ -50,6 +50,8 @@ export interface HostTcpSocket {
   resume(): void;
   /** Drops the connection at once; the peer sees a reset. `closed` still follows. */
   destroy(): void;
+  /** Closes both halves once everything pending has gone out, and keeps nobody waiting for that. */
+  release(): void;
 }
 
 /** A connection that came in on a listener: paused until its first `resume()`. */

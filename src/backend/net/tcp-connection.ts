@@ -142,10 +142,10 @@ export class TcpConnection implements TcpEndpoints, HostTcpEvents {
     this.abort();
   }
 
-  /** The network closes: nothing of the host's stays behind. */
+  /** The network closes. What the guest has sent before still goes out, as it would from a host that was left. */
   dispose(): void {
     this.#state = "closed";
-    this.#socket?.destroy();
+    this.#socket?.release();
     this.#socket = undefined;
     this.#timer.dispose();
   }

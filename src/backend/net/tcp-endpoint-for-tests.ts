@@ -18,7 +18,8 @@ export type Disturbance = (frame: Uint8Array, pass: (frame: Uint8Array) => void)
 export interface EndpointOptions {
   remote: string;
   from: number;
-  to: number;
+  /** Not needed by an end that listens: it calls back. */
+  to?: number;
   timers: HostTimers;
   /** Takes the connection instead of opening it. */
   listens?: boolean;
@@ -45,6 +46,7 @@ export class GuestTcp implements NetClient {
   #acked = 0;
   #next = 0;
   #remoteInitial = 0;
+  #remotePort: number;
   #window = 0;
   #remoteShift = 0;
   #timeout: HostTimeout | undefined;
@@ -52,6 +54,7 @@ export class GuestTcp implements NetClient {
   constructor(net: NetBackend, options: EndpointOptions) {
     this.#net = net;
     this.#options = options;
+    this.#remotePort = options.to ?? 0;
     net.attach(this);
   }
 
@@ -125,6 +128,7 @@ export class GuestTcp implements NetClient {
       return;
     }
     this.#remoteInitial = segment.seq;
+    this.#remotePort = segment.from;
     const scale = /0303(..)/.exec(segment.options)?.[1];
     this.#remoteShift = scale === undefined ? 0 : Number.parseInt(scale, 16);
     this.#window = segment.window;
@@ -156,10 +160,10 @@ export class GuestTcp implements NetClient {
   }
 
   #emit(flags: string, offset: number, data: Uint8Array = new Uint8Array(0)): void {
-    const { remote, from, to, disturb } = this.#options;
+    const { remote, from, disturb } = this.#options;
     const message = tcpMessage(GUEST, remote, {
       from,
-      to,
+      to: this.#remotePort,
       seq: (this.#initial + 1 + offset) >>> 0,
       ack: flags === "S" ? 0 : this.#expected,
       flags,

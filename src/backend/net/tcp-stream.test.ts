@@ -138,7 +138,6 @@ describe("a stream", () => {
     const guest = new GuestTcp(net, {
       remote: "10.0.2.2",
       from: 22,
-      to: 6000,
       timers: host.timers,
       listens: true,
       disturb: unruly(11, 0.05),

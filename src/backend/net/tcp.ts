@@ -105,7 +105,7 @@ export class Tcp implements TcpContext {
     return listener;
   }
 
-  /** Drops every connection, without a word to the guest. */
+  /** Lets go of every connection, without a word to the guest. */
   close(): void {
     for (const listener of this.#listeners) listener.close();
     for (const connection of this.#connections) connection.dispose();

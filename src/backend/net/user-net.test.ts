@@ -367,7 +367,7 @@ describe("the whole network", () => {
     expect(guest.take()).toEqual([]);
     expect(host.listeners.every(({ closed }) => closed)).toBe(true);
     expect(host.udp.every(({ closed }) => closed)).toBe(true);
-    expect(host.tcp.every(({ destroyed }) => destroyed)).toBe(true);
+    expect(host.tcp.every(({ released }) => released)).toBe(true);
     expect(host.timers.pending).toBe(0);
     expect(net.describe()).toEqual(["10.0.2.15 is at 52:54:00:12:34:56"]);
   });
