@@ -90,6 +90,7 @@ export function translateBatch(
 ): Translation | undefined {
   const u8 = new Uint8Array(memory);
   const u16 = new Uint16Array(memory);
+  const i32 = new Int32Array(memory);
   const copies = new Map<number, { code: number; low: number; high: number; copy: Uint8Array; view: DataView }>();
   const pageOf = (host: number, code: number) => {
     let page = copies.get(host);
@@ -101,8 +102,6 @@ export function translateBatch(
     }
     return page;
   };
-  const find = (word: number) => decoder.find(word);
-
   const jobs: Job[] = [];
   const byPlace = new Map<number, Job>();
   const queue = [...entries];
@@ -111,11 +110,19 @@ export function translateBatch(
     const { host, offset, near } = queue.shift()!;
     if (byPlace.has(host + offset)) continue;
     const around = new Map(near.map(([rel, place, code]) => [rel, { place, code }]));
-    const read: CodeReader = (rel) => {
-      const page = around.get(rel >> 12);
-      return page && pageOf(page.place, page.code).view.getUint16(rel & 4095, true);
+    const read: CodeReader = {
+      find: (word) => decoder.find(word),
+      half(rel) {
+        const page = around.get(rel >> 12);
+        return page && pageOf(page.place, page.code).view.getUint16(rel & 4095, true);
+      },
+      lastTarget(rel) {
+        const page = around.get(rel >> 12)!;
+        const target = i32[(page.code + CODE.side + ((rel & 4095) >> 1) * SIDE.size + SIDE.table) >> 2]!;
+        return target >>> 30 === 1 ? rel + ((target << 2) >> 1) : undefined;
+      },
     };
-    const region = findRegion(offset, read, find);
+    const region = findRegion(offset, read);
     if (!region) continue;
     const job: Job = { name: `r${jobs.length}`, host, offset, near, region };
     jobs.push(job);
@@ -130,8 +137,8 @@ export function translateBatch(
           else copy.high |= 1 << ((at >> 6) - 32);
         }
       }
-      if (block.end.k !== "call" || block.end.to === undefined) continue;
-      const rel = block.end.to;
+      if (block.end.k !== "call" || block.end.rel === undefined) continue;
+      const { rel } = block.end;
       const page = around.get(rel >> 12);
       if (!page) continue;
       const at = page.code + CODE.side + ((rel & 4095) >> 1) * SIDE.size + SIDE.count;

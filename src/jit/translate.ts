@@ -15,7 +15,8 @@ import type { CompiledFunc, SignatureTable } from "../wasm/encoder.ts";
 import { call, callStmt, type Expr, F64, f64, I32, I64, i32, i64, iff, type Label, label, type Local, local, ret, set, type Stmt } from "../wasm/ir.ts";
 import { type Backend, type FuncIndex, FuncLowering } from "../wasm/lower.ts";
 import { inlineFloat } from "./float.ts";
-import { type Block, type Region, type RegionInsn, successors } from "./region.ts";
+import { type AccessGroup, groupAccesses } from "./groups.ts";
+import { type Block, type Region, type RegionInsn, relOf, successors } from "./region.ts";
 import { type Structure, structureOf } from "./structure.ts";
 
 /** What a region's function returns. */
@@ -74,6 +75,7 @@ class RegionTranslator implements Backend {
   /** The instruction being lowered, and how many of its block came before it. */
   private insn!: RegionInsn;
   private done = 0;
+  private groups: ReadonlyMap<RegionInsn, AccessGroup> = new Map();
   private floatKnownOn = false;
   private floatDirty = false;
   private hasFloat = false;
@@ -175,42 +177,43 @@ class RegionTranslator implements Backend {
 
   // --- control flow
 
-  private node(rel: number): void {
+  private node(id: number): void {
     const { structure, f } = this;
-    const merges = structure.merges.get(rel) ?? [];
-    if (structure.loops.has(rel)) {
-      const l = label(`loop${rel}`);
-      this.loopLabels.set(rel, l);
+    const merges = structure.merges.get(id) ?? [];
+    if (structure.loops.has(id)) {
+      const l = label(`loop${id}`);
+      this.loopLabels.set(id, l);
       f.begin(0x03, l);
-      f.stmts(this.checkBudget(rel));
-      this.within(rel, merges, 0);
+      f.stmts(this.checkBudget(relOf(id)));
+      this.within(id, merges, 0);
       f.end();
-    } else this.within(rel, merges, 0);
+    } else this.within(id, merges, 0);
   }
 
   /** The node's own code inside blocks for those of its children that several edges reach. */
-  private within(rel: number, merges: readonly number[], from: number): void {
+  private within(id: number, merges: readonly number[], from: number): void {
     const child = merges[from];
     if (child === undefined) {
-      this.block(this.region.blocks.get(rel)!);
+      this.block(this.region.blocks.get(id)!);
       return;
     }
     const l = label(`merge${child}`);
     this.mergeLabels.set(child, l);
     this.f.begin(0x02, l);
-    this.within(rel, merges, from + 1);
+    this.within(id, merges, from + 1);
     this.f.end();
     this.node(child);
   }
 
-  /** Goes on at `to`, from the block at `from`. The budget has been settled. */
-  private goTo(from: number, to: number): void {
+  /** Goes on at `to`, from the block at `from`. The budget has been settled. A page that was left comes back unchecked. */
+  private goTo(from: number, to: number, check = true): void {
     const { f, structure, region } = this;
+    const rel = relOf(to);
     if (!region.blocks.has(to) || structure.isIrreducible(from, to)) {
-      f.stmts(this.leaveTo(this.pcOf(to), 0));
+      f.stmts(this.leaveTo(this.pcOf(rel), 0));
       return;
     }
-    if (to >> 12 !== from >> 12) f.stmts(this.checkPage(to));
+    if (check && rel >> 12 !== relOf(from) >> 12) f.stmts(this.checkPage(rel));
     if (structure.isBack(from, to)) f.stmt({ k: "br", label: this.loopLabels.get(to)! });
     else if (structure.isMerge(to)) f.stmt({ k: "br", label: this.mergeLabels.get(to)! });
     else this.node(to);
@@ -234,6 +237,9 @@ class RegionTranslator implements Backend {
     const { f } = this;
     this.floatKnownOn = false;
     this.floatDirty = false;
+    this.groups = groupAccesses(block.insns);
+    // They outlive the instruction that sets them.
+    for (const group of this.groups.values()) f.slot(group.host);
     const { end } = block;
     let condition: Expr | undefined;
     for (const [i, insn] of block.insns.entries()) {
@@ -249,10 +255,10 @@ class RegionTranslator implements Backend {
     f.stmts(settle);
     switch (end.k) {
       case "leave":
-        f.stmts(this.leaveTo(this.pcOf(end.to), 0));
+        f.stmts(this.leaveTo(this.pcOf(end.rel), 0));
         return;
       case "jump":
-        this.goTo(block.rel, end.to);
+        this.goTo(block.id, end.to);
         return;
       case "indirect":
         f.stmts(this.leaveTo(this.target, 0));
@@ -260,12 +266,25 @@ class RegionTranslator implements Backend {
       case "branch":
         f.expr(condition!);
         f.begin(0x04, label("taken"));
-        this.goTo(block.rel, end.taken);
+        this.goTo(block.id, end.taken);
         f.end();
-        this.goTo(block.rel, end.fall);
+        this.goTo(block.id, end.fall);
         return;
       case "call":
-        this.call(block.rel, end.to, end.ret);
+        this.call(block.id, end.rel, end.ret);
+        return;
+      case "return":
+        f.stmts([iff(i64.ne(this.target, this.pcOf(end.rel)), this.leaveTo(this.target, 0))]);
+        this.goTo(block.id, end.to, false);
+        return;
+      case "inline":
+        if (end.guess !== undefined) {
+          f.expr(i64.ne(this.target, this.pcOf(end.guess)));
+          f.begin(0x04, label("wrong guess"));
+          this.call(block.id, undefined, end.ret);
+          f.end();
+        }
+        this.goTo(block.id, end.to);
     }
   }
 
@@ -282,7 +301,7 @@ class RegionTranslator implements Backend {
     }
     f.scope([
       iff(i32.gt_u(depth, MAX_DEPTH), this.leaveTo(target, 0)),
-      ...(to !== undefined && to >> 12 !== from >> 12 ? this.checkPage(to) : []),
+      ...(to !== undefined && to >> 12 !== relOf(from) >> 12 ? this.checkPage(to) : []),
       ...this.spill(),
       S.pc.set(h, target),
       S.budget.set(h, this.budget),
@@ -294,7 +313,7 @@ class RegionTranslator implements Backend {
       // The callee used some of it: the promise of the last check no longer holds.
       ...this.checkBudget(back),
     ]);
-    this.goTo(from, back);
+    this.goTo(from, back, false);
   }
 
   // --- instructions
@@ -458,43 +477,65 @@ class RegionTranslator implements Backend {
   private load(address: Expr, { size, signed, to }: LoadInfo, rest: readonly Stmt[]): Stmt[] {
     const { h } = this;
     const ea = local(I64, "ea");
-    const entry = local(I32, "entry");
-    const host = i32.add(i32.wrap(ea), i32.load(entry, 8));
-    return [
-      set(ea, address),
-      set(entry, entryOf(this.tlb, ea)),
-      iff(
-        tagHits(entry, ea, size),
-        [set(to, signed && size < 8 ? signedLoad(size, host) : loadOf(size, host))],
-        [
-          ...this.spillPc(),
-          set(to, call(I64, "loadSlow", h, ea, i32.const(size))),
-          iff(S.fault.get(h), this.leaveBefore(FAULTED)),
-          ...(signed && size < 8 ? [set(to, signExtend(size, to))] : []),
-          iff(S.attention.get(h), [...rest, ...this.leaveAfter()]),
-        ],
-      ),
-    ];
+    return this.access(
+      ea,
+      address,
+      size,
+      CTX.read,
+      (host, offset) => set(to, signed && size < 8 ? signedLoad(size, host, offset) : loadOf(size, host, offset)),
+      [
+        set(to, call(I64, "loadSlow", h, ea, i32.const(size))),
+        iff(S.fault.get(h), this.leaveBefore(FAULTED)),
+        ...(signed && size < 8 ? [set(to, signExtend(size, to))] : []),
+        iff(S.attention.get(h), [...rest, ...this.leaveAfter()]),
+      ],
+    );
   }
 
   private store(address: Expr, value: Expr, size: number): Stmt[] {
     const { h } = this;
     const ea = local(I64, "ea");
-    const entry = local(I32, "entry");
-    return [
-      set(ea, address),
-      set(entry, entryOf(this.tlb, ea)),
-      iff(
-        tagHits(entry, ea, size, CTX.write),
-        [storeOf(size, i32.add(i32.wrap(ea), i32.load(entry, CTX.write + 8)), value)],
-        [
-          ...this.spillPc(),
-          callStmt("storeSlow", h, ea, value, i32.const(size)),
-          iff(S.fault.get(h), this.leaveBefore(FAULTED)),
-          iff(S.attention.get(h), this.leaveAfter()),
-        ],
-      ),
-    ];
+    return this.access(
+      ea,
+      address,
+      size,
+      CTX.write,
+      (host, offset) => storeOf(size, host, value, offset),
+      [
+        callStmt("storeSlow", h, ea, value, i32.const(size)),
+        iff(S.fault.get(h), this.leaveBefore(FAULTED)),
+        iff(S.attention.get(h), this.leaveAfter()),
+      ],
+    );
+  }
+
+  /** An access to memory: `fast` where the TLB (or its group's look-up) knows the place, else `slow`. */
+  private access(ea: Local, address: Expr, size: number, table: number, fast: (host: Expr, offset: number) => Stmt, slow: readonly Stmt[]): Stmt[] {
+    const group = this.groups.get(this.insn);
+    const miss: Stmt[] = [...this.spillPc(), ...slow];
+    if (group === undefined) {
+      const entry = local(I32, "entry");
+      return [
+        set(ea, address),
+        set(entry, entryOf(this.tlb, ea)),
+        iff(tagHits(entry, ea, size, table), [fast(i32.add(i32.wrap(ea), i32.load(entry, table + 8)), 0)], miss),
+      ];
+    }
+    const { imm, rs1 } = this.insn;
+    const out: Stmt[] = [];
+    if (group.first === this.insn) {
+      // One look-up for the whole range: `host` becomes the base register's place, or 0 for "each for itself".
+      const entry = local(I32, "entry");
+      const low = local(I64, "low");
+      out.push(
+        set(low, i64.add(this.xr(rs1), group.low)),
+        set(entry, entryOf(this.tlb, low)),
+        set(group.host, 0),
+        iff(tagHits(entry, low, group.high - group.low, table), [set(group.host, i32.add(i32.wrap(this.xr(rs1)), i32.load(entry, table + 8)))]),
+      );
+    }
+    out.push(iff(group.host, [imm >= 0 ? fast(group.host, imm) : fast(i32.add(group.host, imm), 0)], [set(ea, address), ...miss]));
+    return out;
   }
 
   /** What the host may look at during a slow access: where the hart is. */

@@ -182,7 +182,11 @@ export class Engine {
       count++;
     }
     view.setUint32(layout.rangeCount, count, true);
-    for (const hart of this.harts ?? []) this.exports.flushAll(hart.base);
+    for (const hart of this.harts ?? []) {
+      this.exports.flushAll(hart.base);
+      // Translated code keeps places of memory for the length of a block.
+      hart.look();
+    }
   }
 
   /** RAM was written other than by a hart's store: mark pages dirty, drop decoded code. */

@@ -14,7 +14,7 @@ import { FuncLowering, type Backend, type FuncIndex } from "../wasm/lower.ts";
 import type { CompiledFunc, SignatureTable } from "../wasm/encoder.ts";
 import { br, call, callStmt, type Expr, I32, I64, i32, i64, iff, label, type Local, local, ret, set, type Stmt } from "../wasm/ir.ts";
 import {
-  ACCESS_READ, ACCESS_WRITE, ATTENTION_LEAVE, CAUSE, CODE, CTX, EXIT, FIRST_INSN_HANDLER, HANDLER_CROSS, HANDLER_DECODE, HANDLER_REGION, HANDLER_RELOOKUP, HOT_COUNT, type MemoryLayout, OP, PAGE_CODE, PAGE_DIRTY, REGION_BUDGET, S, SIDE, XTLB_ENTRIES,
+  ACCESS_READ, ACCESS_WRITE, ATTENTION_LEAVE, CAUSE, CODE, CTX, EXIT, FIRST_INSN_HANDLER, HANDLER_CROSS, HANDLER_DECODE, HANDLER_REGION, HANDLER_RELOOKUP, HOT_COUNT, type MemoryLayout, OP, PAGE_CODE, PAGE_DIRTY, REGION_BUDGET, S, SIDE, TARGET_MARK, XTLB_ENTRIES,
 } from "./layout.ts";
 import { entryOf, loadOf, storeOf, tagHits } from "./mmu.ts";
 import { callRegion } from "./regions.ts";
@@ -182,7 +182,23 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
       ];
     },
     "jump-imm": () => [set(ip, i32.add(ip, i32.shl(i32.load(ip, OP.imm), 3))), ...leaveIfOutside, ...countJump(), br(next)],
-    jump: ([target]) => leavePage(target!),
+    jump: ([target]) => {
+      const side = local(I32, "side");
+      const distance = local(I64, "distance");
+      return [
+        set(pcLocal, target!),
+        // A call by pointer: tier 1 guesses that the next one goes the same way. Even distances, 29 bits and a mark.
+        iff(i32.ne(field16(OP.rd), S.xSink.offset), [
+          set(distance, i64.sub(pcLocal, currentPc)),
+          set(side, i32.add(page, i32.shr_u(i32.sub(ip, page), 1))),
+          // Not where the slot of a region stands that begins with this very jump.
+          iff(i32.and(i64.lt_u(i64.add(distance, 1 << 28), 1 << 29), i32.ge_u(i32.sub(i32.load(side, CODE.side + SIDE.table), 1), TARGET_MARK - 1)), [
+            i32.store(side, i32.or(TARGET_MARK, i32.and(i32.shr_s(i32.wrap(distance), 1), 0x3fffffff)), CODE.side + SIDE.table),
+          ]),
+        ]),
+        br(lookup),
+      ];
+    },
     trap: ([c, t]) => [set(cause, c!), set(tval, t!), br(trapped)],
     ecall: () => [set(cause, i64.add(CAUSE.ecallU, i64.extend_u(S.priv.get(h)))), set(tval, 0), br(trapped)],
     "fence.i": () => [],

@@ -159,8 +159,10 @@ export const FILL_LOG = 256;
 export const CODE = { header: 64, chunks: -64, hostPage: -56, slots: 2050, side: 2050 * 16, stride: 64 + 2050 * 16 + 2048 * 8 + 32 } as const;
 /**
  * Beside each operation, 8 bytes in the same page from CODE.side on: the table slot of the region that begins here (0:
- * none), the operation's own handler while HANDLER_REGION stands in its place, and how often it was jumped to.
+ * none; see TARGET_MARK), the operation's own handler while HANDLER_REGION stands in its place, and how often it was jumped to.
  */
+/** Marks a distance (in halfwords, 30 bits) in SIDE.table of a computed call: where it went last. */
+export const TARGET_MARK = 0x40000000;
 export const SIDE = { table: 0, handler: 4, count: 6, size: 8 } as const;
 /** Jumps to an operation after which tier 1 is told of it; a power of two. */
 export const HOT_COUNT = 8192;

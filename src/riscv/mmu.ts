@@ -483,8 +483,15 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
     const i = local(I32, "i");
     const v = local(I64, "v");
     const next = label("next");
+    const entry = local(I32, "entry");
     return [
       set(c, S.tlb.get(h)),
+      // Translated code that looked for a range of accesses, and missed, comes here for each.
+      set(entry, entryOf(c, va)),
+      iff(i64.lt_u(i64.xor(i64.add(va, i64.sub(i64.extend_u(size), 1)), i64.load(entry)), 4096), [
+        set(host, i32.add(i32.wrap(va), i32.load(entry, 8))),
+        ...sized(size, (s) => ret(loadOf(s, host), I64)),
+      ]),
       iff(crosses(va, size), [
         // Both pages are checked before anything is read; the fault's address is the first byte it concerns.
         iff(i64.eq(call(I64, "dataAddress", h, c, va, i32.const(1), i32.const(ACCESS_READ)), -1), [ret(0, I64)]),
@@ -522,8 +529,15 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
     const c = local(I32, "c");
     const i = local(I32, "i");
     const next = label("next");
+    const entry = local(I32, "entry");
     return [
       set(c, S.tlb.get(h)),
+      set(entry, entryOf(c, va)),
+      iff(i64.lt_u(i64.xor(i64.add(va, i64.sub(i64.extend_u(size), 1)), i64.load(entry, CTX.write)), 4096), [
+        set(host, i32.add(i32.wrap(va), i32.load(entry, CTX.write + 8))),
+        ...sized(size, (s) => storeOf(s, host, v)),
+        ret(),
+      ]),
       iff(crosses(va, size), [
         iff(i64.eq(call(I64, "dataAddress", h, c, va, i32.const(1), i32.const(ACCESS_WRITE)), -1), [ret()]),
         iff(i64.eq(call(I64, "dataAddress", h, c, pageOf(i64.add(va, 4095)), i32.const(1), i32.const(ACCESS_WRITE)), -1), [ret()]),
