@@ -2,6 +2,8 @@
 // before set-up, on any Node from 20 on.
 
 const WIDTH = 24;
+/** Without a terminal, only what takes longer tells how far it is, by the quarter. */
+const PATIENCE_MS = 3000;
 
 /**
  * @param {NodeJS.WriteStream} stream
@@ -18,6 +20,7 @@ export function terminalProgress(stream, env) {
       const started = performance.now();
       let ended = false;
       let shown = "";
+      let reported = 0;
       const show = (/** @type {string} */ line, /** @type {string} */ end) => {
         if (isTerminal) stream.write(`\r\x1b[K${line}${end}`);
         else stream.write(`${line}\n`);
@@ -31,8 +34,15 @@ export function terminalProgress(stream, env) {
           const room = Math.max((stream.columns ?? 80) - title.length - WIDTH - 12, 0);
           const percent = `${Math.floor(clamped * 100)}%`.padStart(4);
           const line = ` [${"#".repeat(filled)}${"-".repeat(WIDTH - filled)}]${percent} ${detail.slice(0, room)}`;
-          if (ended || !isTerminal || line === shown) return;
+          if (ended || line === shown) return;
           shown = line;
+          if (!isTerminal) {
+            const quarter = Math.floor(clamped * 4);
+            if (quarter > reported && quarter < 4 && performance.now() - started > PATIENCE_MS)
+              show(`  ${quarter * 25}% ${detail}`, "");
+            reported = Math.max(quarter, reported);
+            return;
+          }
           show(`${paint(36, "·")} ${title}${line}`, "");
         },
         done(detail = "") {
@@ -41,10 +51,10 @@ export function terminalProgress(stream, env) {
           const seconds = ((performance.now() - started) / 1000).toFixed(1);
           show(`${paint(32, "✓")} ${title}${detail === "" ? "" : `: ${detail}`} (${seconds} s)`, "\n");
         },
-        fail(detail) {
+        fail() {
           if (ended) return;
           ended = true;
-          show(`${paint(31, "✗")} ${title}: ${detail}`, "\n");
+          show(`${paint(31, "✗")} ${title}`, "\n");
         },
       };
     },

@@ -2,7 +2,7 @@
 // emulator. Where there is no guest to be had, the emulator boots the bare-metal monitor instead.
 
 import { fileURLToPath } from "node:url";
-import { PackagesUnavailable } from "../src/node/guest/apt.ts";
+import { NotObtained } from "../src/node/guest/cache.ts";
 import { obtainGuest } from "../src/node/guest/guest.ts";
 import { UserError } from "../src/util/user-error.ts";
 import { terminalProgress } from "./progress.mjs";
@@ -46,7 +46,7 @@ async function chooseBoot(): Promise<Boot> {
       ],
     };
   } catch (error) {
-    if (!(error instanceof PackagesUnavailable)) throw error;
+    if (!(error instanceof NotObtained)) throw error;
     // Loaded only here: with the assembler comes the table of all instructions.
     const { obtainMonitor } = await import("../src/node/guest/monitor.ts");
     return {

@@ -3,7 +3,7 @@
 
 import { writeFileSync } from "node:fs";
 import { parseCLI, startVitest } from "vitest/node";
-import { PackagesUnavailable } from "../src/node/guest/apt.ts";
+import { NotObtained } from "../src/node/guest/cache.ts";
 import { obtainGuest } from "../src/node/guest/guest.ts";
 import { CountReporter } from "./count-reporter.ts";
 import { terminalProgress } from "./progress.mjs";
@@ -11,7 +11,7 @@ import { terminalProgress } from "./progress.mjs";
 try {
   await obtainGuest(process.env, terminalProgress(process.stderr, process.env));
 } catch (error) {
-  if (!(error instanceof PackagesUnavailable)) throw error;
+  if (!(error instanceof NotObtained)) throw error;
   // The tests that need the guest say this when they skip.
   process.env["PLANTAIN_NO_GUEST"] = error.message;
   process.stderr.write(`No Linux guest here: ${error.message}. The tests that need one are skipped.\n`);

@@ -7,9 +7,6 @@ import { UserError } from "../../util/user-error.ts";
 import { findMirrors, mirrorSource, releaseSources, type SourceFile } from "./apt-sources.ts";
 import { run } from "./command.ts";
 
-/** Debian's packages cannot be had on this machine; the message says in one line why. */
-export class PackagesUnavailable extends UserError {}
-
 /** A package as apt knows it: the fields of its record (`Package`, `Version`, `Depends`, `Filename`, `Size`, ...). */
 export type PackageRecord = ReadonlyMap<string, string>;
 
@@ -27,19 +24,19 @@ const DPKG_STATUS = "/var/lib/dpkg/status";
 /**
  * Asks this machine's Debian mirrors for the packages of another release and architecture.
  *
- * @throws PackagesUnavailable where there is no Debian, no apt or no mirror
+ * @throws UserError where there is no Debian, no apt or no mirror
  */
 export async function foreignPackages(suite: string, architecture: string): Promise<AptRequest> {
   const { files, codename } = await machineSources();
   const mirrors = findMirrors(files, codename);
-  if (mirrors.length === 0) throw new PackagesUnavailable(`${APT_FOLDER} names no mirror of the Debian archive`);
+  if (mirrors.length === 0) throw new UserError(`${APT_FOLDER} names no mirror of the Debian archive`);
   return { sources: mirrors.map((mirror) => mirrorSource(mirror, suite)), architecture };
 }
 
 /**
  * Asks for packages that run on this machine.
  *
- * @throws PackagesUnavailable where there is no Debian or no apt
+ * @throws UserError where there is no Debian or no apt
  */
 export async function ownPackages(): Promise<AptRequest> {
   const { files, codename } = await machineSources();
@@ -51,7 +48,7 @@ async function machineSources(): Promise<{ files: SourceFile[]; codename: string
   const release = parseOsRelease(await readFile("/etc/os-release", "utf8").catch(() => ""));
   if (release.get("ID") !== "debian") {
     const name = release.get("PRETTY_NAME") ?? `a system without /etc/os-release (${process.platform})`;
-    throw new PackagesUnavailable(`the Linux guest is made of Debian's packages by Debian's apt, and this is ${name}`);
+    throw new UserError(`the Linux guest is made of Debian's packages by Debian's apt, and this is ${name}`);
   }
   const parts = (await readdir(join(APT_FOLDER, "sources.list.d")).catch(() => []))
     .filter((name) => /^[\w.-]+\.(list|sources)$/.test(name))
@@ -88,7 +85,7 @@ export class PrivateApt {
    * Fetches the package lists of the first source that serves them.
    *
    * @param folder an empty or missing folder that apt may use until the caller removes it
-   * @throws PackagesUnavailable with the first source's answer when none does
+   * @throws UserError with the first source's answer when none does
    */
   static async open(folder: string, request: AptRequest, onProgress: (fraction: number) => void): Promise<PrivateApt> {
     let failure: unknown;
@@ -103,7 +100,7 @@ export class PrivateApt {
         failure ??= error;
       }
     }
-    throw new PackagesUnavailable((failure as UserError).message);
+    throw failure ?? new UserError("this machine's apt has no sources of its own release");
   }
 
   /** The newest version of each package, by name; names that the release does not have are missing from the answer. */

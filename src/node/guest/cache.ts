@@ -47,10 +47,14 @@ export function findEntry(cache: string, name: string): CacheEntry | undefined {
   }
 }
 
+/** Something that set-up was to fetch or build cannot be had on this machine now; the message says in one line why. */
+export class NotObtained extends UserError {}
+
 /**
  * Makes an entry, unless another process has made it meanwhile.
  *
  * @param make fills the folder `entry`, may use the folder `scratch`, and returns the files to watch over and the facts to note
+ * @throws NotObtained when it fails for a reason outside the program: no network, no tool, no room, no permission
  */
 export async function makeEntry(
   cache: string,
@@ -58,6 +62,19 @@ export async function makeEntry(
   progress: Progress,
   make: (entry: string, scratch: string) => Promise<{ files: readonly string[]; facts: Record<string, string> }>,
 ): Promise<CacheEntry> {
+  try {
+    return await makeLocked(cache, name, progress, make);
+  } catch (error) {
+    if (error instanceof UserError) throw new NotObtained(error.message);
+    // An error of the operating system has its code; any other is a mistake of ours.
+    if (error instanceof Error && "code" in error) throw new NotObtained(error.message);
+    throw error;
+  }
+}
+
+type Maker = Parameters<typeof makeEntry>[3];
+
+async function makeLocked(cache: string, name: string, progress: Progress, make: Maker): Promise<CacheEntry> {
   await mkdir(cache, { recursive: true });
   const onWait = ({ pid, host }: { pid: number; host: string }): void => {
     progress.step(`Waiting for another set-up (process ${pid} on ${host})`).done();

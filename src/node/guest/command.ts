@@ -6,30 +6,17 @@ import { delimiter, join } from "node:path";
 import type { Readable } from "node:stream";
 import { UserError } from "../../util/user-error.ts";
 
-/** A tool that ended with a status other than 0. */
-export class CommandError extends UserError {
-  /** The tool is not on this machine. */
-  readonly missing: boolean;
-
-  constructor(message: string, missing = false) {
-    super(message);
-    this.missing = missing;
-  }
-}
-
 export interface CommandOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   /** Receives the lines that the tool writes to file descriptor 3. */
   readonly onStatus?: (line: string) => void;
-  /** Receives the lines of its standard error. */
-  readonly onError?: (line: string) => void;
 }
 
 /**
  * Runs a tool to its end and returns what it printed.
  *
- * @throws CommandError with the tool's first line of complaint
+ * @throws UserError with the tool's first line of complaint
  */
 export async function run(command: string, args: readonly string[], options: CommandOptions = {}): Promise<Buffer> {
   const child = spawn(command, args, {
@@ -40,15 +27,12 @@ export async function run(command: string, args: readonly string[], options: Com
   const output: Buffer[] = [];
   const complaints: string[] = [];
   child.stdout!.on("data", (chunk: Buffer) => output.push(chunk));
-  readLines(child.stderr!, (line) => {
-    complaints.push(line);
-    options.onError?.(line);
-  });
+  readLines(child.stderr!, (line) => complaints.push(line));
   if (options.onStatus !== undefined) readLines(child.stdio[3] as Readable, options.onStatus);
   const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
     child.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") reject(new CommandError(`this machine has no ${command}`, true));
-      else reject(new CommandError(`${command} does not start: ${error.message}`));
+      if (error.code === "ENOENT") reject(new UserError(`this machine has no ${command} on its PATH`));
+      else reject(new UserError(`${command} does not start: ${error.message}`));
     });
     child.on("close", (...end) => resolve(end));
   });
@@ -57,7 +41,7 @@ export async function run(command: string, args: readonly string[], options: Com
     const complaint = complaints.find((line) => /^(E|dpkg-deb: error):/.test(line)) ?? complaints[0];
     const reason =
       complaint?.replace(/^E: /, "").trim() ?? (signal === null ? `exit status ${status}` : `ended by ${signal}`);
-    throw new CommandError(`${command} failed: ${reason}`);
+    throw new UserError(`${command} failed: ${reason}`);
   }
   return Buffer.concat(output);
 }

@@ -3,7 +3,7 @@
 import { copyFile, open, readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../../util/user-error.ts";
-import { foreignPackages, PackagesUnavailable, PrivateApt } from "./apt.ts";
+import { foreignPackages, PrivateApt } from "./apt.ts";
 import { type CacheEntry, cacheFolder, findEntry, makeEntry } from "./cache.ts";
 import { inStep, type Progress, type Step } from "./progress.ts";
 import {
@@ -51,7 +51,7 @@ export function findGuest(env: NodeJS.ProcessEnv): Guest | undefined {
 /**
  * The guest, made now if need be.
  *
- * @throws PackagesUnavailable where Debian's packages cannot be had, UserError when they are not what was expected
+ * @throws NotObtained where Debian's packages cannot be had
  */
 export async function obtainGuest(env: NodeJS.ProcessEnv, progress: Progress): Promise<Guest> {
   const found = findGuest(env);
@@ -101,8 +101,7 @@ function describe({ folder, facts }: CacheEntry): Guest {
 async function newestKernel(apt: PrivateApt): Promise<string> {
   const meta = (await apt.records([KERNEL_META_PACKAGE])).get(KERNEL_META_PACKAGE);
   const kernel = /\blinux-image-\d\S*-riscv64\b/.exec(meta?.get("Depends") ?? "")?.[0];
-  if (kernel === undefined)
-    throw new PackagesUnavailable(`the Debian mirror has no ${KERNEL_META_PACKAGE} in ${GUEST_SUITE}`);
+  if (kernel === undefined) throw new UserError(`the Debian mirror has no ${KERNEL_META_PACKAGE} in ${GUEST_SUITE}`);
   return kernel;
 }
 

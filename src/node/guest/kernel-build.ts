@@ -4,7 +4,8 @@
 
 import { readFile, symlink, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { foreignPackages, ownPackages, PackagesUnavailable, PrivateApt } from "./apt.ts";
+import { UserError } from "../../util/user-error.ts";
+import { foreignPackages, ownPackages, PrivateApt } from "./apt.ts";
 import { type CacheEntry, cacheFolder, findEntry, makeEntry } from "./cache.ts";
 import { findCommand } from "./command.ts";
 import type { Guest } from "./guest.ts";
@@ -42,7 +43,7 @@ export function findKernelBuild(env: NodeJS.ProcessEnv, guest: Guest): KernelBui
 /**
  * The build environment, made now if need be.
  *
- * @throws PackagesUnavailable where Debian's packages cannot be had
+ * @throws NotObtained where Debian's packages cannot be had
  */
 export async function obtainKernelBuild(
   env: NodeJS.ProcessEnv,
@@ -86,7 +87,7 @@ const headersFolder = (kernelRelease: string): string => `usr/src/linux-headers-
 async function headerPackages(target: PrivateApt, { kernelRelease, kernel }: Guest): Promise<string[]> {
   const names = [kernelRelease, kernelRelease.replace(/riscv64$/, "common")].map((name) => `linux-headers-${name}`);
   if ((await target.records(names)).size < names.length) {
-    throw new PackagesUnavailable(
+    throw new UserError(
       `Debian has gone on from the guest's kernel ${kernelRelease} to a newer one (remove the folder of ${kernel} for a new guest)`,
     );
   }
@@ -102,7 +103,7 @@ async function kbuildPackage(host: PrivateApt, kernelRelease: string): Promise<s
   const names = (await host.names(`linux-kbuild-${series}`)).sort(byVersion);
   const exact = names.findLast((name) => name.startsWith(`linux-kbuild-${version}+`));
   const chosen = exact ?? names.at(-1);
-  if (chosen === undefined) throw new PackagesUnavailable(`this machine's Debian has no linux-kbuild-${series}`);
+  if (chosen === undefined) throw new UserError(`this machine's Debian has no linux-kbuild-${series}`);
   return chosen;
 }
 

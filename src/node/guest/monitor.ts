@@ -1,0 +1,39 @@
+// The bare-metal monitor that boots where there is no Linux guest: assembled from guest/monitor.s by the project itself, so
+// that it needs no tool and no network.
+
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { assemble } from "../../isa/assembler.ts";
+import { cacheFolder } from "./cache.ts";
+
+const SOURCE = fileURLToPath(new URL("../../../guest/monitor.s", import.meta.url));
+/** Where the board's RAM begins, and with it what -bios none -kernel loads. */
+const RAM = 0x80000000n;
+
+/** Assembles the monitor. */
+export function assembleMonitor(): Uint8Array {
+  return assemble(readFileSync(SOURCE, "utf8"), { base: RAM, file: SOURCE }).bytes;
+}
+
+/** Writes the monitor where the emulator can load it, and returns the path. */
+export function obtainMonitor(env: NodeJS.ProcessEnv): string {
+  const bytes = assembleMonitor();
+  try {
+    const folder = cacheFolder(env);
+    mkdirSync(folder, { recursive: true });
+    return writeMonitor(folder, bytes);
+  } catch {
+    // A cache folder that cannot be written is one reason to be here.
+    return writeMonitor(mkdtempSync(join(tmpdir(), "plantain-")), bytes);
+  }
+}
+
+function writeMonitor(folder: string, bytes: Uint8Array): string {
+  const path = join(folder, "monitor.bin");
+  const partial = `${path}.${process.pid}`;
+  writeFileSync(partial, bytes);
+  renameSync(partial, path);
+  return path;
+}
