@@ -26,7 +26,7 @@ import { Flag, RoundingMode } from "../softfloat/index.ts";
 import { box32, double, every, type Format, half, isInfinite, raise, raiseInexact, single } from "./parts.ts";
 
 /** 2^(n - 1023), for an i64 n of 1 to 2046. */
-export const powerOfTwo = (n: Expr): Expr => f64.reinterpret(i64.shl(n, 52));
+const powerOfTwo = (n: Expr): Expr => f64.reinterpret(i64.shl(n, 52));
 /** The biased exponent of an f64's bits, an i64. */
 export const exponentField = (bits: Expr): Expr => i64.and(i64.shr_u(bits, 52), 0x7ff);
 
