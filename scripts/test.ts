@@ -1,20 +1,30 @@
-// The second part of `npm test`, run by the project's own Node: obtains the guest for the whole-machine tests, runs Vitest
+// The second part of `npm test`, run by the project's own Node: obtains what the whole-machine tests need, runs Vitest
 // with the arguments given, and tells at the end which tests were skipped and how many of each kind there were.
 
 import { writeFileSync } from "node:fs";
 import { parseCLI, startVitest } from "vitest/node";
 import { NotObtained } from "../src/node/guest/cache.ts";
 import { obtainGuest } from "../src/node/guest/guest.ts";
+import { obtainKernelBuild } from "../src/node/guest/kernel-build.ts";
 import { CountReporter } from "./count-reporter.ts";
 import { terminalProgress } from "./progress.mjs";
 
-try {
-  await obtainGuest(process.env, terminalProgress(process.stderr, process.env));
-} catch (error) {
-  if (!(error instanceof NotObtained)) throw error;
-  // The tests that need the guest say this when they skip.
-  process.env["PLANTAIN_NO_GUEST"] = error.message;
-  process.stderr.write(`No Linux guest here: ${error.message}. The tests that need one are skipped.\n`);
+const progress = terminalProgress(process.stderr, process.env);
+const guest = await attempt("PLANTAIN_NO_GUEST", "Linux guest", () => obtainGuest(process.env, progress));
+if (guest !== undefined) {
+  await attempt("PLANTAIN_NO_KERNEL_BUILD", "kernel headers", () => obtainKernelBuild(process.env, guest, progress));
+}
+
+/** Obtains what some tests need; what cannot be had is told to them by a variable, and their titles tell it when they skip. */
+async function attempt<T>(variable: string, what: string, obtain: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await obtain();
+  } catch (error) {
+    if (!(error instanceof NotObtained)) throw error;
+    process.env[variable] = error.message;
+    process.stderr.write(`No ${what} here: ${error.message}. The tests that need it are skipped.\n`);
+    return undefined;
+  }
 }
 
 const { filter, options } = parseCLI(["vitest", "run", ...process.argv.slice(2)]);

@@ -130,7 +130,7 @@ describe("npm test", () => {
         "",
       ].join("\n"),
     );
-    expect(stderr).toMatch(/^No Linux guest here: .+\. The tests that need one are skipped\.$/m);
+    expect(stderr).toMatch(/^No Linux guest here: .+\. The tests that need it are skipped\.$/m);
     expect(status).toBe(0);
   });
 

@@ -1,59 +1,25 @@
 // The first five minutes, on whole machines: what `npm start` does once the npm packages are there.
 
-import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { findCommand } from "../src/node/guest/command.ts";
+import { converse } from "./converse.ts";
 import { describeWithGuest } from "./guest.ts";
-
-const START = fileURLToPath(new URL("../scripts/start.ts", import.meta.url));
-
-interface Session {
-  readonly output: string;
-  readonly status: number | null;
-}
-
-/** Starts, and answers each prompt with the next line once it stands at the end of the output. */
-async function converse(
-  env: NodeJS.ProcessEnv,
-  dialogue: readonly (readonly [prompt: RegExp, line: string])[],
-): Promise<Session> {
-  const child = spawn(process.execPath, [START], { env, stdio: ["pipe", "pipe", "pipe"] });
-  onTestFinished(() => {
-    child.kill("SIGKILL");
-  });
-  const pending = [...dialogue];
-  let output = "";
-  let seen = 0;
-  const hear = (text: string): void => {
-    output += text;
-    const next = pending[0];
-    // The guest's shell also asks for the cursor's position, which only a terminal would answer.
-    if (next === undefined || !next[0].test(output.slice(seen).replaceAll("\x1b[6n", ""))) return;
-    pending.shift();
-    seen = output.length;
-    child.stdin.write(`${next[1]}\r`);
-  };
-  child.stdout.setEncoding("latin1").on("data", hear);
-  child.stderr.setEncoding("utf8").on("data", hear);
-  const status = await new Promise<number | null>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", resolve);
-  });
-  return { output, status };
-}
 
 describeWithGuest("npm start with a guest", (guest) => {
   test("boots Linux to a login, where the banana ROM answers and poweroff ends the process", async () => {
     const prompt = /# $/;
-    const { output, status } = await converse(process.env, [
-      [/login: $/, "root"],
-      [prompt, "devmem 0x4000000; uname -r; ip route"],
-      [prompt, "poweroff"],
-    ]);
+    const { output, status } = await converse(
+      process.env,
+      [],
+      [
+        [/login: $/, "root"],
+        [prompt, "devmem 0x4000000; uname -r; ip route"],
+        [prompt, "poweroff"],
+      ],
+    );
     expect(output).toMatch(/try: devmem 0x4000000\n.*Ctrl-A x quits/);
     expect(output).toContain("\r\n0xBA000001\r\n");
     expect(output).toContain(`\r\n${guest.kernelRelease}\r\n`);
@@ -86,6 +52,7 @@ test("without apt it says so in one line and boots the monitor, whose faults are
   ];
   const { output, status } = await converse(
     env,
+    [],
     lines.map((line) => [/> $/, line]),
   );
   expect(output).toMatch(/^No Linux guest here: .+\. Booting a small monitor instead, try: r 4000000$/m);

@@ -12,14 +12,9 @@ const SOURCE = fileURLToPath(new URL("../../../guest/monitor.s", import.meta.url
 /** Where the board's RAM begins, and with it what -bios none -kernel loads. */
 const RAM = 0x80000000n;
 
-/** Assembles the monitor. */
-export function assembleMonitor(): Uint8Array {
-  return assemble(readFileSync(SOURCE, "utf8"), { base: RAM, file: SOURCE }).bytes;
-}
-
 /** Writes the monitor where the emulator can load it, and returns the path. */
 export function obtainMonitor(env: NodeJS.ProcessEnv): string {
-  const bytes = assembleMonitor();
+  const { bytes } = assemble(readFileSync(SOURCE, "utf8"), { base: RAM, file: SOURCE });
   try {
     const folder = cacheFolder(env);
     mkdirSync(folder, { recursive: true });
