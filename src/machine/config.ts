@@ -26,10 +26,10 @@ export interface Topology {
 }
 
 /** `default`: the host looks for an OpenSBI; `none`: the machine starts at the kernel, or at an empty RAM. */
-export type FirmwareChoice = { readonly kind: "default" | "none" } | { readonly kind: "file"; readonly path: string };
+type FirmwareChoice = { readonly kind: "default" | "none" } | { readonly kind: "file"; readonly path: string };
 
 /** Where an entry comes from, for messages: the option as it was written. */
-export interface FromOption {
+interface FromOption {
   readonly where: string;
 }
 
@@ -53,7 +53,7 @@ export interface DeviceConfig extends TypeChoice, FromOption {
 }
 
 /** A network for a card to use. User mode is the only type. */
-export interface NetdevConfig extends FromOption {
+interface NetdevConfig extends FromOption {
   readonly type: "user";
   readonly id: string;
   readonly user: UserNetConfig;
@@ -107,7 +107,7 @@ export interface FwCfgConfig extends FromOption {
 }
 
 /** The time of day at the start: the host's, in UTC or as its local clock shows it, or a date (ms since 1970). */
-export type RtcBase = "utc" | "localtime" | number;
+type RtcBase = "utc" | "localtime" | number;
 
 /** A whole machine. All ids are unique within their kind, every id that is referred to exists. */
 export interface MachineConfig {

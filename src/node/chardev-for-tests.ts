@@ -61,7 +61,7 @@ export function bytes(content: string): Uint8Array {
   return Uint8Array.from(content, (character) => character.charCodeAt(0));
 }
 
-export function text(content: Uint8Array): string {
+function text(content: Uint8Array): string {
   return String.fromCharCode(...content);
 }
 

@@ -7,7 +7,7 @@ import { isHelp, OptionValues, splitKeyValues } from "../key-values.ts";
 import type { Draft } from "./draft.ts";
 
 /** The backends there are, by QEMU's names. */
-export const CHARDEV_BACKENDS = ["file", "null", "pipe", "socket", "stdio"] as const;
+const CHARDEV_BACKENDS = ["file", "null", "pipe", "socket", "stdio"] as const;
 
 const LATER_BACKENDS = [
   ...["braille", "console", "memory", "msmouse", "mux", "parallel", "pty", "qemu-vdagent", "ringbuf", "serial"],

@@ -22,7 +22,7 @@ export interface DriveDraft extends DriveConfig {
 }
 
 /** The other end of a serial port or of the monitor: nowhere, or a chardev by id. */
-export interface LineDraft {
+interface LineDraft {
   readonly where: string;
   readonly chardev: string | undefined;
 }
