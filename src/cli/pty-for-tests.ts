@@ -29,11 +29,15 @@ export interface PtyResult {
 }
 
 /** Runs `command`; a step that does not come about ends it after a minute with an error. */
-export function runOnTerminal(command: readonly string[], steps: readonly Step[]): PtyResult {
+export function runOnTerminal(
+  command: readonly string[],
+  steps: readonly Step[],
+  env: Readonly<Record<string, string>> = {},
+): PtyResult {
   const { stdout, stderr, status } = spawnSync("python3", ["-c", DRIVER, JSON.stringify({ command, steps })], {
     encoding: "utf8",
     // Without it the sources are stripped of their types anew at each start.
-    env: { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE },
+    env: { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
   });
   if (status !== 0) throw new Error(`${stderr}\n${stdout}`);
   return JSON.parse(stdout);
