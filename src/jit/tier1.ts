@@ -53,6 +53,8 @@ export class RegionCache implements Tier1 {
   codeSize = 0;
   modules = 0;
   regions = 0;
+  /** Regions put in place since the machine was made. */
+  installed = 0;
 
   constructor(engine: Engine, compiler: Compiler, log: Log) {
     this.engine = engine;
@@ -147,6 +149,7 @@ export class RegionCache implements Tier1 {
     this.codeSize += t.size;
     this.modules++;
     this.regions += slots.length;
+    this.installed += slots.length;
     return true;
   }
 

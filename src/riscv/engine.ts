@@ -21,7 +21,7 @@ import { allExtensions } from "./extensions.ts";
 import { fpFunctions } from "./fp.ts";
 import { Hart } from "./hart.ts";
 import { interpreterFunction } from "./interpreter.ts";
-import { CODE, CONTEXTS_PER_HART, CTX, FILL_LOG, HART_STRIDE, type MemoryLayout, OP, PAGE_CODE, PAGE_DIRTY, planMemory, RANGE, MAX_RANGES, S } from "./layout.ts";
+import { CODE, CONTEXTS_PER_HART, CTX, FILL_LOG, HART_STRIDE, HOT_COUNT, type MemoryLayout, OP, PAGE_CODE, PAGE_DIRTY, planMemory, RANGE, MAX_RANGES, S } from "./layout.ts";
 import { mmuFunctions } from "./mmu.ts";
 import { regionFunctions } from "./regions.ts";
 import { systemFunctions } from "./system.ts";
@@ -38,7 +38,14 @@ export interface EngineOptions {
   readonly extensions?: ReadonlySet<string>;
   /** Decoded code pages to keep, 32 KiB each. */
   readonly codePages?: number;
+  /** Jumps to a place before tier 1 hears of it, a power of two. */
+  readonly hotCount?: number;
+  /** Code to share between the engines of a family of machines; see EngineModules. */
+  readonly modules?: EngineModules;
 }
+
+/** The compiled code of engines by what it depends on. Engines that share one compile alike machines once. */
+export type EngineModules = Map<string, WebAssembly.Module>;
 
 /** The functions of the generated module that the host calls; `h` is a hart's base. */
 export interface EngineExports {
@@ -139,7 +146,7 @@ export class Engine {
     this.scratchSlot = new Int32Array(options.harts);
     this.decoder = new Decoder(buffer, this.extensions);
     writeCsrTables(this.view, layout);
-    this.exports = this.instantiate(pages);
+    this.exports = this.instantiate(pages, options.hotCount ?? HOT_COUNT, options.modules ?? new Map());
     this.harts = Array.from({ length: options.harts }, (_, n) => new Hart(this, n));
     for (const hart of this.harts) {
       hart.set32(S.scratchPage, layout.scratch + hart.index * CODE.stride + CODE.header);
@@ -169,15 +176,21 @@ export class Engine {
   private mapChanged(): void {
     const { layout, view } = this;
     let count = 0;
+    // Whole pages only, for a TLB entry and a decoded page stand for all of their page; the bus reaches the rest.
     // Large ranges first: the search in generated code is linear.
     const ranges = this.space.flatView.ranges
       .filter((r) => r.region.bytes !== undefined && r.region.bytes.buffer === this.memory.buffer)
-      .sort((a, b) => b.end - b.start - (a.end - a.start));
+      .map(({ region, start, end, offset }) => {
+        const first = Math.ceil(start / 4096) * 4096;
+        return { region, first, end: Math.floor(end / 4096) * 4096, host: region.bytes!.byteOffset + Number(offset) + first - start };
+      })
+      .filter((r) => r.first < r.end && r.host % 4096 === 0)
+      .sort((a, b) => b.end - b.first - (a.end - a.first));
     for (const r of ranges.slice(0, MAX_RANGES)) {
       const at = layout.ranges + count * RANGE.stride;
-      view.setBigUint64(at + RANGE.first, BigInt(r.start), true);
+      view.setBigUint64(at + RANGE.first, BigInt(r.first), true);
       view.setBigUint64(at + RANGE.last, BigInt(r.end) - 1n, true);
-      view.setUint32(at + RANGE.host, r.region.bytes!.byteOffset + Number(r.offset), true);
+      view.setUint32(at + RANGE.host, r.host, true);
       view.setUint32(at + RANGE.writable, r.region.kind === "ram" ? 1 : 0, true);
       count++;
     }
@@ -190,7 +203,7 @@ export class Engine {
   }
 
   /** RAM was written other than by a hart's store: mark pages dirty, drop decoded code. */
-  private stored(host: number, length: number): void {
+  stored(host: number, length: number): void {
     if (length === 0) return;
     const { layout, u8 } = this;
     for (let page = host >>> 12; page <= (host + length - 1) >>> 12; page++) {
@@ -285,19 +298,19 @@ export class Engine {
     return this.harts[(h - this.layout.harts) / HART_STRIDE]!;
   }
 
-  private instantiate(pages: number): EngineExports {
-    const { layout, space, i32, u32 } = this;
+  private instantiate(pages: number, hotCount: number, modules: EngineModules): EngineExports {
+    const { space, i32, u32 } = this;
     const env: Record<string, (...args: number[]) => number | undefined> = {
       mmioLoad: (h, address, size) => {
         const low = space.load(address!, size as AccessSize);
         if (size === 8) i32[(h! + S.ioHigh.offset) >> 2] = space.high;
-        if (space.fault) i32[(h! + S.ioFault.offset) >> 2] = 1;
+        if (space.fault) i32[(h! + S.ioFault.offset) >> 2] = 1 + Math.max(0, space.faultAddress - address!);
         return low;
       },
       mmioStore: (h, address, size) => {
         const at = (h! + S.ioValue.offset) >> 2;
         space.store(address!, size as AccessSize, u32[at]!, u32[at + 1]!);
-        if (space.fault) i32[(h! + S.ioFault.offset) >> 2] = 1;
+        if (space.fault) i32[(h! + S.ioFault.offset) >> 2] = 1 + Math.max(0, space.faultAddress - address!);
         return undefined;
       },
       decode: (page, ip) => void this.decoder.decode(page!, ip!),
@@ -313,6 +326,15 @@ export class Engine {
       hot: (h, page, ip) => void this.tier1?.hot(this.hartAt(h!), page!, ip!),
       traceTrap: (h) => void this.onTrap(this.hartAt(h!)),
     };
+    const key = JSON.stringify([this.layout, hotCount, this.fused]);
+    const module = modules.get(key) ?? this.compile(pages, hotCount);
+    modules.set(key, module);
+    const instance = new WebAssembly.Instance(module, { env: { ...env, memory: this.memory, table: this.table } });
+    return instance.exports as unknown as EngineExports;
+  }
+
+  private compile(pages: number, hotCount: number): WebAssembly.Module {
+    const { layout } = this;
     const imports: Import[] = [
       { kind: "memory", module: "env", name: "memory", initial: pages, maximum: pages, shared: true },
       { kind: "table", module: "env", name: "table", initial: 1 },
@@ -324,10 +346,7 @@ export class Engine {
     for (const f of functions) index.set(f.name, index.size);
     const signatures = new SignatureTable();
     const compiled = functions.map((f) => lowerFunc(f, index, signatures, true));
-    compiled.push(interpreterFunction(layout, index, signatures));
-    const bytes = encodeModule(imports, signatures, compiled);
-    const module = new WebAssembly.Module(bytes);
-    const instance = new WebAssembly.Instance(module, { env: { ...env, memory: this.memory, table: this.table } });
-    return instance.exports as unknown as EngineExports;
+    compiled.push(interpreterFunction(layout, index, signatures, hotCount));
+    return new WebAssembly.Module(encodeModule(imports, signatures, compiled));
   }
 }

@@ -14,7 +14,7 @@ import { FuncLowering, type Backend, type FuncIndex } from "../wasm/lower.ts";
 import type { CompiledFunc, SignatureTable } from "../wasm/encoder.ts";
 import { br, call, callStmt, type Expr, I32, I64, i32, i64, iff, label, type Local, local, ret, set, type Stmt } from "../wasm/ir.ts";
 import {
-  ACCESS_READ, ACCESS_WRITE, ATTENTION_LEAVE, CAUSE, CODE, CTX, EXIT, FIRST_INSN_HANDLER, HANDLER_CROSS, HANDLER_DECODE, HANDLER_REGION, HANDLER_RELOOKUP, HOT_COUNT, type MemoryLayout, OP, PAGE_CODE, PAGE_DIRTY, REGION_BUDGET, S, SIDE, TARGET_MARK, XTLB_ENTRIES,
+  ACCESS_READ, ACCESS_WRITE, ATTENTION_LEAVE, CAUSE, CODE, CTX, EXIT, FIRST_INSN_HANDLER, HANDLER_CROSS, HANDLER_DECODE, HANDLER_REGION, HANDLER_RELOOKUP, type MemoryLayout, OP, PAGE_CODE, PAGE_DIRTY, REGION_BUDGET, S, SIDE, TARGET_MARK, XTLB_ENTRIES,
 } from "./layout.ts";
 import { entryOf, loadOf, storeOf, tagHits } from "./mmu.ts";
 import { callRegion } from "./regions.ts";
@@ -23,8 +23,8 @@ import { interruptPossible } from "./traps.ts";
 const signedLoad = (size: number, addr: Expr): Expr => (size === 8 ? i64.load : size === 4 ? i64.load32_s : size === 2 ? i64.load16_s : i64.load8_s)(addr);
 const signExtend = (size: number, v: Expr): Expr => (size === 4 ? i64.extend32_s(v) : size === 2 ? i64.extend16_s(v) : i64.extend8_s(v));
 
-/** Builds `run(h) -> exit`. */
-export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signatures: SignatureTable): CompiledFunc {
+/** Builds `run(h) -> exit`. Tier 1 hears of an operation every `hotCount` (a power of two) jumps to it. */
+export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signatures: SignatureTable, hotCount: number): CompiledFunc {
   const h = local(I32, "h");
   const ip = local(I32, "ip");
   const page = local(I32, "page");
@@ -57,7 +57,7 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
   const leavePage = (target: Expr): Stmt[] => [set(pcLocal, target), br(lookup)];
   /** After the host ran: something may want attention before the next instruction. */
   const attendIfAsked: Stmt[] = [iff(S.attention.get(h), [set(pcLocal, i64.add(currentPc, i64.extend_u(length))), br(attend)])];
-  /** Counts a jump to `ip`; every HOT_COUNT-th time tier 1 hears of it. */
+  /** Counts a jump to `ip`; every `hotCount`-th time tier 1 hears of it. */
   const countJump = (): Stmt[] => {
     const side = local(I32, "side");
     const count = local(I32, "count");
@@ -65,7 +65,7 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
       set(side, i32.add(page, i32.shr_u(i32.sub(ip, page), 1))),
       set(count, i32.add(i32.load16_u(side, CODE.side + SIDE.count), 1)),
       i32.store16(side, count, CODE.side + SIDE.count),
-      iff(i32.eqz(i32.and(count, HOT_COUNT - 1)), [S.pc.set(h, currentPc), callStmt("hot", h, page, ip)]),
+      iff(i32.eqz(i32.and(count, hotCount - 1)), [S.pc.set(h, currentPc), callStmt("hot", h, page, ip)]),
     ];
   };
   const spill: Stmt[] = [S.pc.set(h, currentPc), S.budget.set(h, budget)];
