@@ -1,7 +1,7 @@
 // Shows the steps of set-up on a terminal, with bars; where there is none, as plain lines. Plain JavaScript, because it runs
 // before set-up, on any Node from 20 on.
 
-const WIDTH = 24;
+const WIDTH = 16;
 /** Without a terminal, only what takes longer tells how far it is, by the quarter. */
 const PATIENCE_MS = 3000;
 

@@ -157,7 +157,9 @@ function isRunning(pid) {
 export async function become(command, args) {
   const ignored = /** @type {const} */ (["SIGINT", "SIGQUIT"]);
   const forwarded = /** @type {const} */ (["SIGTERM", "SIGHUP"]);
-  const child = spawn(command, args, { stdio: "inherit" });
+  // The sources' types are stripped once, not at every start.
+  const env = { NODE_COMPILE_CACHE: join(root, ".cache", "compile"), ...process.env };
+  const child = spawn(command, args, { stdio: "inherit", env });
   for (const signal of ignored) process.on(signal, () => undefined);
   for (const signal of forwarded) process.on(signal, () => child.kill(signal));
   const [status, signal] = await new Promise((resolve, reject) => {

@@ -70,7 +70,7 @@ describe("progress", () => {
 
   test("on a terminal: a bar that is drawn over, in colour", () => {
     const text = record(true, { TERM: "xterm" });
-    expect(text).toContain(`Downloading [${"#".repeat(12)}${"-".repeat(12)}] 50% 56 of 112 MB`);
+    expect(text).toContain(`Downloading [${"#".repeat(8)}${"-".repeat(8)}] 50% 56 of 112 MB`);
     expect(text).toContain("\r\x1b[K\x1b[32m✓\x1b[0m Downloading");
     expect(text.split("\n")).toHaveLength(3);
   });
