@@ -8,6 +8,9 @@ const CLUSTER_SIZE = 4096;
 /** All clusters that were filled with zeros are this one; it is replaced before it is written. */
 const ZEROS = new Uint8Array(CLUSTER_SIZE);
 
+/** The changes of an overlay at one moment, by cluster. */
+export type OverlayState = ReadonlyMap<number, Uint8Array>;
+
 /**
  * Copy-on-write over another disk, which is only read. Clusters are copied when they are first written, so memory grows
  * with what the guest writes, up to the size of the disk. What was written is forgotten when the disk is closed.
@@ -17,7 +20,9 @@ export class OverlayBlock implements BlockBackend {
   readonly readOnly: boolean;
   readonly synchronous: boolean;
   readonly #base: BlockBackend;
-  readonly #clusters = new Map<number, Uint8Array>();
+  #clusters = new Map<number, Uint8Array>();
+  /** Clusters that a state has too: they are copied before they are written. */
+  #shared = new Set<Uint8Array>();
 
   /** @param readOnly whether the guest may write at all */
   constructor(base: BlockBackend, readOnly = false) {
@@ -64,6 +69,18 @@ export class OverlayBlock implements BlockBackend {
 
   writeZeroes(offset: number, length: number): void | Promise<void> {
     return this.#change(offset, length, (_done, length) => ZEROS.subarray(0, length));
+  }
+
+  /** What was written so far. */
+  save(): OverlayState {
+    this.#shared = new Set(this.#clusters.values());
+    return new Map(this.#clusters);
+  }
+
+  /** Makes the disk what it was at `save`, of this overlay or another one over the same base. */
+  load(state: OverlayState): void {
+    this.#clusters = new Map(state);
+    this.#shared = new Set(state.values());
   }
 
   /** Nothing to keep: what is in memory goes when the machine does. */
@@ -113,12 +130,12 @@ export class OverlayBlock implements BlockBackend {
   }
 
   #writable(index: number): Uint8Array {
-    let cluster = this.#clusters.get(index);
-    if (cluster === undefined || cluster === ZEROS) {
-      cluster = allocate();
-      this.#clusters.set(index, cluster);
-    }
-    return cluster;
+    const cluster = this.#clusters.get(index);
+    if (cluster !== undefined && cluster !== ZEROS && !this.#shared.has(cluster)) return cluster;
+    const own = allocate();
+    if (cluster !== undefined) own.set(cluster);
+    this.#clusters.set(index, own);
+    return own;
   }
 }
 

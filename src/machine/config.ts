@@ -5,9 +5,12 @@ import type { Drive } from "../backend/block-drive.ts";
 import type { Chardev } from "../backend/chardev.ts";
 import type { UserNetConfig } from "../backend/net/user-net-options.ts";
 import type { NetBackend } from "../backend/net.ts";
+import type { DevicePlace } from "../boards/board.ts";
 import type { BootFile, Gunzip } from "../boards/loader/boot-file.ts";
 import type { Compiler } from "../jit/tier1.ts";
-import type { Engine } from "../riscv/engine.ts";
+import type { PropertyValue } from "../qom/property.ts";
+import type { TypeInfo } from "../qom/type-info.ts";
+import type { Engine, EngineModules } from "../riscv/engine.ts";
 import type { Log, LogItem } from "../util/log.ts";
 
 /** A type by name and the properties it is to have, still as text: `virt,banana-rom=off`. */
@@ -180,6 +183,14 @@ export interface RandomSource {
   fill(bytes: Uint8Array): void;
 }
 
+/** A device of a type that no board knows, which a program puts onto the board's bus. */
+export interface PlacedDevice extends FromOption {
+  readonly type: TypeInfo;
+  readonly id?: string;
+  readonly properties: Readonly<Record<string, PropertyValue>>;
+  readonly place: DevicePlace;
+}
+
 /** Everything that a machine needs from outside, opened for its configuration. The ids are the configuration's. */
 export interface MachineHost {
   readonly firmware?: BootFile;
@@ -196,6 +207,10 @@ export interface MachineHost {
   readonly serials: readonly (Chardev | undefined)[];
   readonly rngs: ReadonlyMap<string, RandomSource>;
   readonly log: Log;
+  /** Devices that a program brings along. */
+  readonly placed?: readonly PlacedDevice[];
+  /** Compiled code that this machine shares with others. */
+  readonly modules?: EngineModules;
   /** Translates guest code on a thread of its own; without one the machine does it between slices. */
   readonly compiler?: (engine: Engine) => Compiler;
   /** A clock that only goes forward, in nanoseconds from any beginning. */

@@ -1,13 +1,13 @@
 // A machine: a board, harts, a clock, and the loop that runs them. docs/design/machine.md.
 
 import type { Board, BoardInfo } from "../boards/board.ts";
-import type { DeviceHost, ShutdownReason } from "../device/device.ts";
+import { type Device, type DeviceHost, type ShutdownReason, SysBusDevice } from "../device/device.ts";
+import { inlineCompiler } from "../jit/compiler.ts";
+import { RegionCache } from "../jit/tier1.ts";
 import { AddressSpace } from "../memory/address-space.ts";
 import { MemoryRegion } from "../memory/region.ts";
 import type { ReferenceResolver } from "../qom/property.ts";
 import { createObject } from "../qom/type-registry.ts";
-import { inlineCompiler } from "../jit/compiler.ts";
-import { RegionCache } from "../jit/tier1.ts";
 import { Engine } from "../riscv/engine.ts";
 import type { Hart } from "../riscv/hart.ts";
 import { trapLine } from "../riscv/trap-log.ts";
@@ -15,10 +15,12 @@ import { EventQueue } from "../util/clock.ts";
 import type { Log } from "../util/log.ts";
 import { didYouMean } from "../util/nearest.ts";
 import { UserError } from "../util/user-error.ts";
-import type { DeviceConfig, MachineConfig, MachineHost } from "./config.ts";
+import type { DeviceConfig, MachineConfig, MachineHost, PlacedDevice } from "./config.ts";
 import { extensionsOf, isaOf } from "./cpu.ts";
+import { MemoryImager } from "./memory-image.ts";
 import { breathe, Sleeper } from "./pause.ts";
-import { instructionTime, type MachineTime, realTime, repeatableRandom, SLICE_NS } from "./time.ts";
+import { checkFits, loadParts, type MachineShape, type MachineState, saveParts } from "./snapshot.ts";
+import { instructionTime, type MachineTime, RepeatableRandom, realTime, SLICE_NS } from "./time.ts";
 
 /** A WebAssembly memory has 4 GiB; tables, decoded code and ROMs take their part. */
 export const MAX_RAM = 3 * 2 ** 30;
@@ -60,6 +62,11 @@ export class Machine {
   readonly #sleeper = new Sleeper();
   readonly #time: MachineTime;
   readonly #regions: RegionCache | undefined;
+  readonly #images: MemoryImager;
+  readonly #shape: MachineShape;
+  /** Chance and the time of day at the start, for a machine whose runs must repeat. */
+  readonly #random = new RepeatableRandom();
+  #started: bigint;
   #pending: ShutdownReason | undefined;
   #stop = false;
   #running: Hart | undefined;
@@ -69,13 +76,15 @@ export class Machine {
     this.#host = host;
     const { icount } = config;
     this.#time = icount === undefined ? realTime(() => host.monotonic()) : instructionTime(icount.shift, icount.sleep);
-    const started = host.wallClock();
+    this.#started = host.wallClock();
     const log = this.#located(host.log);
     this.memory = new AddressSpace(this.system, "memory", log);
     this.events = new EventQueue(() => this.#time.now());
     const extensions = extensionsOf(config.cpu);
     if (config.memory > MAX_RAM) {
-      throw new UserError(`-m ${config.memory}: at most ${MAX_RAM / 2 ** 30}G, since RAM lives in a WebAssembly memory of 4 GiB`);
+      throw new UserError(
+        `-m ${config.memory}: at most ${MAX_RAM / 2 ** 30}G, since RAM lives in a WebAssembly memory of 4 GiB`,
+      );
     }
     this.engine = new Engine({
       harts: config.smp.cpus,
@@ -83,15 +92,24 @@ export class Machine {
       space: this.memory,
       time: () => this.#ticks(),
       extensions,
+      ...(host.modules === undefined ? {} : { modules: host.modules }),
     });
+    this.#images = new MemoryImager(this.engine);
+    this.#shape = {
+      board: info.name,
+      harts: config.smp.cpus,
+      extensions: [...extensions].join(" "),
+      memory: config.memory,
+      ...(icount === undefined ? {} : { icount: icount.shift }),
+    };
     const deviceHost: DeviceHost = {
       clock: this.events,
       log,
       memory: this.memory,
       allocateRam: this.engine.allocateRam,
       // A run that must repeat sees nothing of the host's clock and chance but the hour at which it began.
-      wallClock: () => (icount === undefined ? host.wallClock() : started + BigInt(this.events.now)),
-      random: icount === undefined ? (bytes) => host.random(bytes) : repeatableRandom(1),
+      wallClock: () => (icount === undefined ? host.wallClock() : this.#started + BigInt(this.events.now)),
+      random: (bytes) => (icount === undefined ? host.random(bytes) : this.#random.fill(bytes)),
       shutdown: (reason) => this.#shutdown(reason),
     };
     const isa = isaOf(extensions);
@@ -115,6 +133,7 @@ export class Machine {
       for (const hart of this.engine.harts) hart.timerChanged();
     };
     for (const device of config.devices) this.#addDevice(device, info);
+    for (const device of host.placed ?? []) this.#placeDevice(device);
     this.board.complete();
     if (log.enabled("int")) {
       this.engine.onTrap = (hart) => log.write("int", trapLine(hart));
@@ -124,7 +143,8 @@ export class Machine {
       this.#sleeper.wake();
       if (this.#time.exact) this.#running?.leave();
     };
-    if (config.accel === "jit") this.#regions = new RegionCache(this.engine, (host.compiler ?? inlineCompiler)(this.engine), log);
+    if (config.accel === "jit")
+      this.#regions = new RegionCache(this.engine, (host.compiler ?? inlineCompiler)(this.engine), log);
     this.#reset();
   }
 
@@ -175,6 +195,48 @@ export class Machine {
   /** What the guest's reset does, or the board's reset button. */
   reset(): void {
     this.#shutdown({ kind: "reset", status: 0 });
+  }
+
+  /**
+   * The machine's whole state, for `load`. Between slices: whenever other code gets its turn while `run` goes on, or when
+   * it has ended. Costs what was written to memory since the last `save` or `load`. Disks are not in it.
+   * @throws UserError when the guest is about to reset or to power off
+   */
+  save(): MachineState {
+    this.#checkStill();
+    if (this.#pending !== undefined)
+      throw new UserError(`there is no snapshot of a machine that is about to ${this.#pending.kind}`);
+    return {
+      ...saveParts(this.#shape, this.board.object, this.engine.harts),
+      time: this.events.now,
+      ...(this.config.icount === undefined
+        ? {}
+        : { repeatable: { random: this.#random.state, started: this.#started } }),
+      memory: this.#images.save(),
+    };
+  }
+
+  /**
+   * Goes on from a state of this machine or of one that is built the same; virtual time goes on from there too.
+   * @throws UserError if the state does not fit; when a device refuses its own, the machine is good for nothing but a
+   *   reset or another `load`
+   */
+  load(state: MachineState): void {
+    this.#checkStill();
+    checkFits(state, this.#shape);
+    this.#pending = undefined;
+    this.#images.load(state.memory);
+    this.#time.set(state.time);
+    if (state.repeatable !== undefined) {
+      this.#random.state = state.repeatable.random;
+      this.#started = state.repeatable.started;
+    }
+    loadParts(state, this.board.object, this.engine.harts);
+    this.#sleeper.wake();
+  }
+
+  #checkStill(): void {
+    if (this.#running !== undefined) throw new Error("a snapshot cannot be taken or loaded while a hart runs");
   }
 
   #reset(): void {
@@ -272,16 +334,40 @@ export class Machine {
     const type = info.selects.find((candidate) => candidate.name === config.type);
     if (type === undefined) throw new UserError(`${config.where}: there is no device "${config.type}" on this board`);
     const { bus, ...own } = config.properties;
-    const globals = this.config.globals.filter((g) => g.driver === config.type).map((g) => [g.property, g.value] as const);
-    const resolve: ReferenceResolver = (kind, id) => {
-      const table = { drive: this.#host.drives, netdev: this.#host.netdevs, chardev: this.#host.chardevs, link: this.#host.rngs }[kind] as ReadonlyMap<string, object>;
-      const found = table.get(id);
-      if (found === undefined) throw new UserError(`${config.where}: there is no ${kind} "${id}"${didYouMean(id, table.keys())}`);
-      return found;
-    };
-    const device = createObject(type, { ...Object.fromEntries(globals), ...own }, resolve) as import("../device/device.ts").Device;
+    const globals = this.config.globals
+      .filter((g) => g.driver === config.type)
+      .map((g) => [g.property, g.value] as const);
+    const device = createObject(
+      type,
+      { ...Object.fromEntries(globals), ...own },
+      this.#resolver(config.where),
+    ) as Device;
     if (config.id !== undefined) device.id = config.id;
     this.board.plug(device, bus);
+  }
+
+  #placeDevice({ type, id, properties, place, where }: PlacedDevice): void {
+    const device = createObject(type, properties, this.#resolver(where));
+    if (!(device instanceof SysBusDevice))
+      throw new UserError(`${where}: ${type.name} is not a device for the board's bus`);
+    if (id !== undefined) device.id = id;
+    this.board.place(device, place);
+  }
+
+  /** Finds what properties of a device refer to. */
+  #resolver(where: string): ReferenceResolver {
+    return (kind, id) => {
+      const table = {
+        drive: this.#host.drives,
+        netdev: this.#host.netdevs,
+        chardev: this.#host.chardevs,
+        link: this.#host.rngs,
+      }[kind] as ReadonlyMap<string, object>;
+      const found = table.get(id);
+      if (found === undefined)
+        throw new UserError(`${where}: there is no ${kind} "${id}"${didYouMean(id, table.keys())}`);
+      return found;
+    };
   }
 
   /** A log whose guest errors say where the hart was that caused them. */
@@ -290,7 +376,8 @@ export class Machine {
       enabled: (item) => log.enabled(item),
       write: (item, line) => {
         const hart = this.#running;
-        const where = hart !== undefined && item === "guest_errors" ? ` (hart ${hart.index}, pc 0x${hart.pc.toString(16)})` : "";
+        const where =
+          hart !== undefined && item === "guest_errors" ? ` (hart ${hart.index}, pc 0x${hart.pc.toString(16)})` : "";
         log.write(item, line + where);
       },
     };

@@ -6,6 +6,8 @@ import type { Sleeper } from "./pause.ts";
 export interface MachineTime {
   /** Virtual time in nanoseconds. */
   now(): number;
+  /** Goes on from `ns`, as a snapshot had it. */
+  set(ns: number): void;
   /** Instructions that may run, `harts` of them taking turns, before the event at `deadline` is due. */
   slice(deadline: number, harts: number): number;
   /** One hart's turn begins, is asked how far it is by `remaining`, and ends. */
@@ -28,12 +30,15 @@ const MAX_SLICE = 20_000_000;
 
 /** Time by the host's clock. `monotonic` is in nanoseconds. */
 export function realTime(monotonic: () => number): MachineTime {
-  const origin = monotonic();
+  let origin = monotonic();
   const now = () => Math.floor(monotonic() - origin);
   /** Instructions per nanosecond, as seen lately. */
   let speed = 0;
   return {
     now,
+    set(ns) {
+      origin = monotonic() - ns;
+    },
     exact: false,
     slice(deadline, harts) {
       const wanted = speed === 0 ? FIRST_SLICE : speed * Math.min(SLICE_NS, deadline - now());
@@ -66,6 +71,9 @@ export function instructionTime(shift: number, sleep: boolean): MachineTime {
   const now = () => passed + (remaining === undefined ? 0 : (budget - remaining()) * perInstruction);
   return {
     now,
+    set(ns) {
+      passed = ns;
+    },
     exact: true,
     slice(deadline, harts) {
       const due = Math.max(1, Math.ceil((deadline - passed) / perInstruction / harts));
@@ -93,14 +101,18 @@ export function instructionTime(shift: number, sleep: boolean): MachineTime {
 }
 
 /** Numbers that look random and are the same in every run (xorshift32), for machines whose runs must repeat. */
-export function repeatableRandom(seed: number): (bytes: Uint8Array) => void {
-  let state = seed | 1;
-  return (bytes) => {
+export class RepeatableRandom {
+  /** Not zero. What comes next depends on nothing else. */
+  state = 1;
+
+  fill(bytes: Uint8Array): void {
+    let { state } = this;
     for (let i = 0; i < bytes.length; i++) {
       state ^= state << 13;
       state ^= state >>> 17;
       state ^= state << 5;
       bytes[i] = state;
     }
-  };
+    this.state = state;
+  }
 }
