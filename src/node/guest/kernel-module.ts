@@ -3,7 +3,7 @@
 //
 // A RISC-V module carries a local symbol for nearly every instruction that the linker might have relaxed: ext4.ko has
 // 215,000, of which 6,000 are ever used. The kernel walks all of them, several times, at insmod; it also parses the module's
-// type information (.BTF) and checks its signature. On an emulated hart that is 19 of the 29 seconds of a boot, so set-up
+// type information (.BTF) and checks its signature. On an emulated hart that is 18 of the 27 seconds of a boot, so set-up
 // keeps what relocations, exports and stack traces need and leaves out the rest.
 
 import { UserError } from "../../util/user-error.ts";
