@@ -7,10 +7,10 @@ const TYPE_OPT = 41;
 const CLASS_INTERNET = 1;
 
 export const RCODE_OK = 0;
-export const RCODE_FORMAT = 1;
+const RCODE_FORMAT = 1;
 export const RCODE_FAILURE = 2;
 export const RCODE_NO_NAME = 3;
-export const RCODE_NOT_IMPLEMENTED = 4;
+const RCODE_NOT_IMPLEMENTED = 4;
 
 const HEADER = 12;
 const LONGEST_NAME = 255;

@@ -140,7 +140,7 @@ export function ip(address: string): string {
 }
 
 /** RFC 1071 the slow way: the sum modulo 65535. */
-export function checksum(bytes: Uint8Array): number {
+function checksum(bytes: Uint8Array): number {
   let sum = 0;
   for (let index = 0; index < bytes.length; index++) sum += bytes[index]! * (index % 2 === 0 ? 256 : 1);
   const rest = sum % 0xffff;

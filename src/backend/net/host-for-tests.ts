@@ -16,7 +16,7 @@ import {
 } from "./host.ts";
 
 /** Time that passes by `advance` only. */
-export class ManualTimers implements HostTimers {
+class ManualTimers implements HostTimers {
   #now = 0;
   #pending: { at: number; fire: () => void }[] = [];
 

@@ -15,12 +15,12 @@ const QUOTED_PAYLOAD = 8;
 const TTL = 255;
 
 /** Codes of "destination unreachable". */
-export const NET_UNREACHABLE = 0;
+const NET_UNREACHABLE = 0;
 export const HOST_UNREACHABLE = 1;
 export const PROTOCOL_UNREACHABLE = 2;
 export const PORT_UNREACHABLE = 3;
 /** Communication administratively prohibited (RFC 1812 section 5.2.7.1): there may be a way, but not through here. */
-export const PROHIBITED = 13;
+const PROHIBITED = 13;
 
 /** The code that tells the guest of a failure of the host's. */
 export function unreachableCode(failure: HostFailure): number {

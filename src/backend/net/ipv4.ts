@@ -11,7 +11,7 @@ export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
 
 /** Bytes of the header that we send: no options. */
-export const IPV4_HEADER = 20;
+const IPV4_HEADER = 20;
 /** Where the payload begins in a frame that we build. */
 export const PAYLOAD_OFFSET = ETHERNET_HEADER + IPV4_HEADER;
 const DEFAULT_TTL = 64;

@@ -10,7 +10,7 @@ export const RST = 0x04;
 export const PSH = 0x08;
 export const ACK = 0x10;
 
-export const TCP_HEADER = 20;
+const TCP_HEADER = 20;
 const OPTION_END = 0;
 const OPTION_NOP = 1;
 const OPTION_MSS = 2;

@@ -123,6 +123,27 @@ describe("Ethernet and IPv4", () => {
     expect(guest.one().text).toBe("abcd");
   });
 
+  it("takes frames in any kind of byte array, and changes none of them", async () => {
+    const { guest, net } = await start();
+    guest.announce();
+    const frame = ipFrame("10.0.2.15", "10.0.2.2", 1, icmpMessage(8, 0, "abcd"));
+    const memory = new SharedArrayBuffer(200);
+    const shared = new Uint8Array(memory, 7, frame.length);
+    // Within a larger buffer, at an odd place, and of a class whose slice() is a view.
+    const buffer = Buffer.from(new ArrayBuffer(200), 13, frame.length);
+    for (const kind of [shared, buffer]) {
+      kind.set(frame);
+      net.transmit(kind);
+      expect(guest.one()).toMatchObject({ type: 0, text: "abcd" });
+      expect(toHex(kind)).toBe(toHex(frame));
+    }
+    expect(
+      Buffer.from(memory)
+        .subarray(0, 7)
+        .every((byte) => byte === 0),
+    ).toBe(true);
+  });
+
   it("drops packets from addresses outside of the network, from its own and from the broadcast address", async () => {
     const { guest, net } = await start();
     guest.announce();

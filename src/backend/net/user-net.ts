@@ -102,7 +102,9 @@ export class UserNet implements NetBackend {
 
   transmit(frame: Uint8Array): void {
     if (this.#closed) return;
-    this.#receive(frame);
+    // Subclasses have their own ideas: slice() of Node's Buffer is a view, not a copy.
+    const isPlain = frame.constructor === Uint8Array;
+    this.#receive(isPlain ? frame : new Uint8Array(frame.buffer, frame.byteOffset, frame.byteLength));
     this.#link.drain();
   }
 
