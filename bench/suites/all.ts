@@ -1,0 +1,22 @@
+// All benchmarks, in the order of the table.
+
+import type { Benchmark } from "../benchmark.ts";
+import { bareKernels } from "./bare-kernels.ts";
+import { boot } from "./boot.ts";
+import { idle } from "./idle.ts";
+import { interpreter } from "./interpreter.ts";
+import { linuxKernels } from "./linux-kernels.ts";
+import { memory } from "./memory.ts";
+import { mmio } from "./mmio.ts";
+import { start } from "./start.ts";
+
+export const benchmarks: readonly Benchmark[] = [
+  bareKernels,
+  linuxKernels,
+  boot,
+  mmio,
+  interpreter,
+  start,
+  memory,
+  idle,
+];
