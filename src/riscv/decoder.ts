@@ -54,7 +54,7 @@ export class Decoder {
     this.u16 = new Uint16Array(memory);
     this.i32 = new Int32Array(memory);
     this.u32 = new Uint32Array(memory);
-    this.off = Uint8Array.from(insns, (insn) => (enabled.has(insn.extension) ? 0 : 1));
+    this.off = Uint8Array.from(insns, (insn) => (enabled.has(insn.extension) || enabled.has(insn.alsoIn ?? "") ? 0 : 1));
   }
 
   /** The number of the instruction that `word` (expanded if it was compressed) is on this hart, or -1. */
@@ -126,9 +126,9 @@ export class Decoder {
     u32[(page + CODE.chunks + 4) >> 2] = chunksHigh;
   }
 
-  /** Makes an empty decoded page for the code at `host`. */
-  clearPage(page: number, host: number): void {
-    this.u8.fill(0, page, page + CODE.stride - CODE.header);
+  /** Makes an empty decoded page for the code at `host`; `used` if its place had another before. */
+  preparePage(page: number, host: number, used: boolean): void {
+    if (used) this.u8.fill(0, page, page + CODE.stride - CODE.header);
     this.u32[(page + CODE.hostPage) >> 2] = host;
     this.u32[(page + CODE.chunks) >> 2] = 0;
     this.u32[(page + CODE.chunks + 4) >> 2] = 0;

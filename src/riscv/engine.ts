@@ -124,6 +124,8 @@ export class Engine {
   readonly u32: Uint32Array;
   private ramNext: number;
   private codeNext: number;
+  /** End of the decoded pages that were ever in use. */
+  private codeUsed = 0;
   private readonly scratchSlot: Int32Array;
   readonly time: () => bigint;
 
@@ -230,7 +232,9 @@ export class Engine {
     if (this.codeNext === layout.scratch) this.dropCode();
     const page = this.codeNext + CODE.header;
     this.codeNext += CODE.stride;
-    this.decoder.clearPage(page, host);
+    // Memory begins as zeros: the first use of each place needs no clearing, and what is never touched costs nothing.
+    this.decoder.preparePage(page, host, page < this.codeUsed);
+    this.codeUsed = Math.max(this.codeUsed, this.codeNext);
     const number = host >>> 12;
     this.i32[(layout.codePage >> 2) + number] = page;
     this.u8[layout.pageFlags + number]! |= PAGE_CODE;
