@@ -1,0 +1,240 @@
+// A running machine in a test: its console, memory and devices, and copies of it. docs/testing.md, docs/design/snapshot.md.
+
+import type { OverlayBlock, OverlayState } from "../backend/block-overlay.ts";
+import type { MemoryChardev } from "../backend/chardev-memory.ts";
+import type { Device, ShutdownReason } from "../device/device.ts";
+import { devicesBelow } from "../device/reset.ts";
+import type { Machine } from "../machine/machine.ts";
+import type { MachineState } from "../machine/snapshot.ts";
+import type { TypeInfo } from "../qom/type-info.ts";
+import { didYouMean } from "../util/nearest.ts";
+import { UserError } from "../util/user-error.ts";
+import { GuestConsole } from "./guest-console.ts";
+
+/** A machine and what belongs to it alone. */
+export interface VmParts {
+  readonly machine: Machine;
+  readonly console: MemoryChardev;
+  /** Its disks, by drive. */
+  readonly disks: ReadonlyMap<string, OverlayBlock>;
+  /** Complaints about the guest, in its words; emptied when the machine becomes another one. */
+  readonly guestErrors: string[];
+  /** Cuts connections to the outside, which no copy can have, and begins anew. */
+  reconnect?(): Promise<void>;
+  close(): void;
+}
+
+/** Makes machines that are built the same. */
+export interface VmFactory {
+  make(): Promise<VmParts>;
+  /** When the last of its machines is gone. */
+  close(): void;
+}
+
+/** A machine and its disks at one moment. */
+interface VmState {
+  readonly machine: MachineState;
+  readonly disks: ReadonlyMap<string, OverlayState>;
+}
+
+/** Idle machines that are kept at most, for forks to come. */
+const MAX_IDLE = 4;
+
+/** The machines of a family: a booted one and its forks. A machine is costly to make, so those that are done with are used again. */
+class VmPool {
+  readonly #factory: VmFactory;
+  readonly #idle: VmParts[] = [];
+  #used = 0;
+
+  constructor(factory: VmFactory) {
+    this.#factory = factory;
+  }
+
+  async take(): Promise<VmParts> {
+    this.#used++;
+    try {
+      return this.#idle.pop() ?? (await this.#factory.make());
+    } catch (error) {
+      this.#leave();
+      throw error;
+    }
+  }
+
+  /** Gives a machine back; one that is good for nothing any more with `broken`. */
+  give(parts: VmParts, broken: boolean): void {
+    if (broken || this.#idle.length >= MAX_IDLE) parts.close();
+    else this.#idle.push(parts);
+    this.#leave();
+  }
+
+  /** Makes a machine ready to become `state` quickly. */
+  async prepare(state: VmState): Promise<void> {
+    const parts = await this.#factory.make();
+    loadState(parts, state);
+    this.#idle.push(parts);
+  }
+
+  #leave(): void {
+    if (--this.#used > 0) return;
+    for (const parts of this.#idle.splice(0)) parts.close();
+    this.#factory.close();
+  }
+}
+
+function saveState({ machine, disks }: VmParts): VmState {
+  return { machine: machine.save(), disks: new Map([...disks].map(([id, disk]) => [id, disk.save()])) };
+}
+
+function loadState({ machine, disks, guestErrors, console }: VmParts, state: VmState): void {
+  console.discardInput();
+  guestErrors.length = 0;
+  for (const [id, disk] of disks) disk.load(state.disks.get(id)!);
+  machine.load(state.machine);
+}
+
+/** Guest memory as a test sees it: physical addresses, as a device would reach them by DMA. */
+export interface VmMemory {
+  /** @throws BusError where nothing is mapped */
+  read(address: number | bigint, length: number): Uint8Array;
+  /** @throws BusError where nothing is mapped */
+  write(address: number | bigint, bytes: Uint8Array): void;
+}
+
+/**
+ * A machine that runs, until it is disposed of.
+ *
+ * @example
+ * await using vm = await boot();
+ * await using copy = await vm.fork();
+ * expect((await copy.console.run("devmem 0x4000000")).output).toBe("0xBA000001\n");
+ */
+export class Vm implements AsyncDisposable {
+  readonly console: GuestConsole;
+  readonly memory: VmMemory;
+  /** How the guest ended: undefined if the test did it. Rejects when a device model throws. */
+  readonly ended: Promise<ShutdownReason | undefined>;
+  readonly #parts: VmParts;
+  readonly #pool: VmPool;
+  #over = false;
+  #broken = false;
+  #disposed: Promise<void> | undefined;
+
+  private constructor(parts: VmParts, pool: VmPool) {
+    this.#parts = parts;
+    this.#pool = pool;
+    this.console = new GuestConsole(parts.console);
+    const { memory } = parts.machine;
+    this.memory = {
+      read(address, length) {
+        const bytes = new Uint8Array(length);
+        memory.readBytes(address, bytes);
+        return bytes;
+      },
+      write: (address, bytes) => memory.writeBytes(address, bytes),
+    };
+    this.ended = this.#run();
+    // Whoever waits for the console hears of it; nobody has to wait for the end.
+    this.ended.catch(() => {});
+  }
+
+  /** Starts a machine, the first of a family. */
+  static async start(factory: VmFactory): Promise<Vm> {
+    const pool = new VmPool(factory);
+    return new Vm(await pool.take(), pool);
+  }
+
+  /** The machine itself: harts, clock, events. */
+  get machine(): Machine {
+    return this.#parts.machine;
+  }
+
+  /** What the guest did wrongly, as devices and the bus said. */
+  get guestErrors(): readonly string[] {
+    return this.#parts.guestErrors;
+  }
+
+  /**
+   * A device of the machine: by its id or by the name of its type, or by what defined it, which gives its own type.
+   * @throws UserError if there is none or more than one
+   * @example vm.device("banana-dma")
+   */
+  device<T extends Device>(which: { readonly typeInfo: TypeInfo<T> }): T;
+  device(which: string): Device;
+  device(which: string | { readonly typeInfo: TypeInfo }): Device {
+    const devices = devicesBelow(this.machine.board.object);
+    const name = typeof which === "string" ? which : which.typeInfo.name;
+    const named = typeof which === "string" ? devices.filter((device) => device.id === name) : [];
+    const found = named.length > 0 ? named : devices.filter((device) => device.typeInfo.name === name);
+    if (found.length === 1) return found[0]!;
+    if (found.length > 1)
+      throw new UserError(
+        `the machine has ${found.length} devices of type "${name}": give yours an id and ask for that`,
+      );
+    const names = devices.flatMap((device) => [device.id, device.typeInfo.name]).filter((known) => known !== "");
+    throw new UserError(`the machine has no device "${name}"${didYouMean(name, names)}`);
+  }
+
+  /**
+   * A copy of the machine as it is now, running: memory, harts, devices, disks, virtual time. Its console begins empty, its
+   * network without connections, and what one of the two does the other never sees. To be disposed of like the first.
+   * Milliseconds, where an earlier fork was disposed of or `boot` made a spare machine.
+   */
+  async fork(): Promise<Vm> {
+    this.#checkRunning();
+    const state = saveState(this.#parts);
+    const parts = await this.#pool.take();
+    try {
+      loadState(parts, state);
+      return new Vm(parts, this.#pool);
+    } catch (error) {
+      this.#pool.give(parts, true);
+      throw error;
+    }
+  }
+
+  /** Makes spare machines, so that so many forks that run at the same time cost milliseconds from the first on. */
+  async prepareForks(count: number): Promise<void> {
+    this.#checkRunning();
+    const state = saveState(this.#parts);
+    for (let n = 0; n < count; n++) await this.#pool.prepare(state);
+  }
+
+  /** Ends the machine; what it had is given back when the promise resolves. */
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#dispose();
+    return this.#disposed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  async #run(): Promise<ShutdownReason | undefined> {
+    try {
+      const reason = await this.machine.run();
+      this.#over = true;
+      this.console.fail(
+        new Error(reason === undefined ? "the machine was disposed of" : `the guest ended (${reason.kind})`),
+      );
+      return reason;
+    } catch (error) {
+      this.#over = true;
+      this.#broken = true;
+      this.console.fail(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    }
+  }
+
+  #checkRunning(): void {
+    if (this.#disposed !== undefined) throw new UserError("this machine was disposed of");
+    if (this.#over) throw new UserError("this machine has ended: there is nothing to fork");
+  }
+
+  async #dispose(): Promise<void> {
+    this.machine.stop();
+    await this.ended.catch(() => {});
+    this.#parts.console.onOutput = () => {};
+    await this.#parts.reconnect?.();
+    this.#pool.give(this.#parts, this.#broken);
+  }
+}
