@@ -18,13 +18,14 @@ export interface Insn {
   readonly format: Format;
   readonly match: number;
   readonly mask: number;
-  /** The extension that has it, as in the ISA string: "i", "m", "zba"... */
+  /** The extension that has it, as in the ISA string: "i", "m", "zba"...; `alsoIn` is another one that has it. */
   readonly extension: string;
+  readonly alsoIn?: string;
   readonly body: readonly Stmt[];
 }
 
 /** Starts a list of definitions of one extension: `const def = definer("m"); def("mul rd, rs1, rs2", "R", 0x02000033, [...])`. */
-export function definer(extension: string): { readonly list: Insn[]; def(syntax: string, format: Format, match: number, body: readonly Stmt[]): void } {
+export function definer(extension: string, alsoIn?: string): { readonly list: Insn[]; def(syntax: string, format: Format, match: number, body: readonly Stmt[]): void } {
   const list: Insn[] = [];
   return {
     list,
@@ -34,7 +35,7 @@ export function definer(extension: string): { readonly list: Insn[]; def(syntax:
       const operands = space < 0 ? [] : syntax.slice(space + 1).split(", ");
       const mask = MASKS[format] >>> 0;
       if ((match & ~mask) !== 0) throw new Error(`${name}: match has bits that ${format} leaves free`);
-      list.push({ name, operands, format, match: match >>> 0, mask, extension, body });
+      list.push({ name, operands, format, match: match >>> 0, mask, extension, ...(alsoIn === undefined ? {} : { alsoIn }), body });
     },
   };
 }

@@ -13,18 +13,20 @@ for (const n of [1, 2, 3]) {
   zba.def(`sh${n}add.uw rd, rs1, rs2`, "R", 0x2000003b | (n << 13), [rd(i64.add(i64.shl(uw(rs1), n), rs2))]);
 }
 
-/** Shared by Zbb and Zbkb. */
+// Zbkb has these too.
+const shared = definer("zbb", "zbkb");
+shared.def("andn rd, rs1, rs2", "R", 0x40007033, [rd(i64.and(rs1, i64.xor(rs2, -1)))]);
+shared.def("orn rd, rs1, rs2", "R", 0x40006033, [rd(i64.or(rs1, i64.xor(rs2, -1)))]);
+shared.def("xnor rd, rs1, rs2", "R", 0x40004033, [rd(i64.xor(i64.xor(rs1, rs2), -1))]);
+shared.def("rol rd, rs1, rs2", "R", 0x60001033, [rd(i64.rotl(rs1, rs2))]);
+shared.def("ror rd, rs1, rs2", "R", 0x60005033, [rd(i64.rotr(rs1, rs2))]);
+shared.def("rori rd, rs1, shamt", "SH6", 0x60005013, [rd(i64.rotr(rs1, imm))]);
+shared.def("rolw rd, rs1, rs2", "R", 0x6000103b, [rdw(i32.rotl(w1, w2))]);
+shared.def("rorw rd, rs1, rs2", "R", 0x6000503b, [rdw(i32.rotr(w1, w2))]);
+shared.def("roriw rd, rs1, shamt", "SH5", 0x6000501b, [rdw(i32.rotr(w1, imm32))]);
+shared.def("rev8 rd, rs1", "R1", 0x6b805013, [rd(call(I64, "rev8", rs1))]);
+
 const zbb = definer("zbb");
-zbb.def("andn rd, rs1, rs2", "R", 0x40007033, [rd(i64.and(rs1, i64.xor(rs2, -1)))]);
-zbb.def("orn rd, rs1, rs2", "R", 0x40006033, [rd(i64.or(rs1, i64.xor(rs2, -1)))]);
-zbb.def("xnor rd, rs1, rs2", "R", 0x40004033, [rd(i64.xor(i64.xor(rs1, rs2), -1))]);
-zbb.def("rol rd, rs1, rs2", "R", 0x60001033, [rd(i64.rotl(rs1, rs2))]);
-zbb.def("ror rd, rs1, rs2", "R", 0x60005033, [rd(i64.rotr(rs1, rs2))]);
-zbb.def("rori rd, rs1, shamt", "SH6", 0x60005013, [rd(i64.rotr(rs1, imm))]);
-zbb.def("rolw rd, rs1, rs2", "R", 0x6000103b, [rdw(i32.rotl(w1, w2))]);
-zbb.def("rorw rd, rs1, rs2", "R", 0x6000503b, [rdw(i32.rotr(w1, w2))]);
-zbb.def("roriw rd, rs1, shamt", "SH5", 0x6000501b, [rdw(i32.rotr(w1, imm32))]);
-zbb.def("rev8 rd, rs1", "R1", 0x6b805013, [rd(call(I64, "rev8", rs1))]);
 zbb.def("clz rd, rs1", "R1", 0x60001013, [rd(i64.clz(rs1))]);
 zbb.def("ctz rd, rs1", "R1", 0x60101013, [rd(i64.ctz(rs1))]);
 zbb.def("cpop rd, rs1", "R1", 0x60201013, [rd(i64.popcnt(rs1))]);
@@ -38,7 +40,7 @@ zbb.def("minu rd, rs1, rs2", "R", 0x0a005033, [rd(select(i64.lt_u(rs1, rs2), rs1
 zbb.def("sext.b rd, rs1", "R1", 0x60401013, [rd(i64.extend8_s(rs1))]);
 zbb.def("sext.h rd, rs1", "R1", 0x60501013, [rd(i64.extend16_s(rs1))]);
 // zext.h is packw with rs2 = x0: defined first, it wins in the decoder and the disassembler.
-zbb.def("zext.h rd, rs1", "R1", 0x0800403b, [rd(i64.and(rs1, 0xffff))]);
+shared.def("zext.h rd, rs1", "R1", 0x0800403b, [rd(i64.and(rs1, 0xffff))]);
 zbb.def("orc.b rd, rs1", "R1", 0x28705013, [rd(call(I64, "orcb", rs1))]);
 
 const zbkb = definer("zbkb");
@@ -68,4 +70,4 @@ for (const [name, funct, op] of [
   zbs.def(`${name}i rd, rs1, shamt`, "SH6", funct & ~0x20, [rd(op(imm))]);
 }
 
-export const zb = [...zba.list, ...zbb.list, ...zbkb.list, ...zbkx.list, ...zbc.list, ...zbs.list];
+export const zb = [...zba.list, ...shared.list, ...zbb.list, ...zbkb.list, ...zbkx.list, ...zbc.list, ...zbs.list];

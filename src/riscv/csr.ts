@@ -34,6 +34,7 @@ const DELEGABLE = 0xb3ffn;
 const STCE = 1n << 63n;
 const MENVCFG_BITS = { zicbom: 0x70n, zicboz: 0x80n, svadu: 1n << 61n, svpbmt: 1n << 62n, sstc: STCE } as const;
 const SEIP = 0x200n;
+const STIP = 0x20n;
 
 /** Registers that are plain storage: number, field, bits that software may write. */
 const PLAIN: readonly (readonly [number, Field, bigint])[] = [
@@ -73,9 +74,9 @@ const plain = (f: Field): HostCsr => ({ read: (h) => h.get64(f) });
 const zero: HostCsr = { read: () => 0n, write: () => CSR_OK };
 const constant = (v: bigint): HostCsr => ({ read: () => v });
 
-/** fflags and frm: illegal while floating point is off. */
+/** fflags and frm: illegal while floating point is off, or where there is none. */
 const floating = (read: (h: CsrHart) => number, write: (h: CsrHart, v: number) => void): HostCsr => ({
-  read: (h) => (h.get32(S.fsOff) ? undefined : BigInt(read(h))),
+  read: (h) => (h.get32(S.fsOff) || !h.extensions.has("f") ? undefined : BigInt(read(h))),
   write(h, v) {
     write(h, Number(v & 0xffn));
     h.set32(S.fsDirty, 1);
@@ -151,19 +152,19 @@ function pmpAddress(n: number): HostCsr {
   };
 }
 
-/** Works the ranges out (3.7.1): inclusive bounds; an entry that is off has an empty range. */
+/** Works the ranges out (3.7.1): inclusive bounds; an entry that is off has a range that no access meets. */
 function pmpChanged(h: CsrHart): void {
   let active = 0;
   for (let n = 0; n < PMP_ENTRIES; n++) {
     const cfg = pmpCfg(h, n);
     const addr = h.get64(entry64(S.pmpAddr, n));
-    let lo = 1n;
+    let lo = ALL;
     let hi = 0n;
     const mode = (cfg >> 3) & 3;
     if (mode === 1) {
       lo = n === 0 ? 0n : h.get64(entry64(S.pmpAddr, n - 1)) << 2n;
       hi = (addr << 2n) - 1n;
-      if (hi < lo) [lo, hi] = [1n, 0n];
+      if (hi < lo) [lo, hi] = [ALL, 0n];
     } else if (mode === 2) {
       lo = addr << 2n;
       hi = lo + 3n;
@@ -213,7 +214,7 @@ host.set(0x144, { read: (h) => pending(h) & h.get64(S.mideleg), write: (h, v) =>
 host.set(0x344, {
   read: pending,
   // With Sstc given to S-mode the comparator alone drives STIP.
-  write: (h, v) => writeMip(h, v, S_INTERRUPTS & ~(stce(h) ? 0x20n : 0n)),
+  write: (h, v) => writeMip(h, v, S_INTERRUPTS & ~(stce(h) ? STIP : 0n)),
 });
 host.set(0x303, {
   read: (h) => h.get64(S.mideleg),
@@ -233,6 +234,8 @@ host.set(0x30a, {
   read: (h) => h.get64(S.menvcfg),
   write(h, v) {
     h.set64(S.menvcfg, legalCbie(v & (0x1n | environmentBits(h, ALL)), h.get64(S.menvcfg)));
+    // From now on STIP is the comparator's alone (Sstc).
+    if (stce(h)) h.set64(S.mipSoft, h.get64(S.mipSoft) & ~STIP);
     h.timerChanged();
     h.flushAll();
     return CSR_RESYNC;

@@ -63,7 +63,7 @@ export const S = {
   /** The trap that the last slow path asks for: 0 none, else 1 + cause, with its tval. */
   fault: w(),
   faultTval: d(),
-  /** What an MMIO import leaves: the high word of a 64-bit load; 1 if the access failed. */
+  /** What an MMIO import leaves: the high word of a 64-bit load; if the access failed 1 + the bytes of it before the part that did. */
   ioHigh: w(),
   ioFault: w(),
   ioValue: d(),

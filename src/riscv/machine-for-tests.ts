@@ -12,6 +12,8 @@ export const FINISHER = 0x10_0000;
 
 export interface TestMachineOptions {
   readonly ramBytes?: number;
+  /** Memory for more regions of RAM, by `engine.allocateRam`. */
+  readonly spareBytes?: number;
   readonly extensions?: ReadonlySet<string>;
   readonly codePages?: number;
   /** Ticks that the `time` CSR shows. */
@@ -32,7 +34,7 @@ export class TestMachine {
     const ramBytes = options.ramBytes ?? 1 << 20;
     this.engine = new Engine({
       harts: 1,
-      ramBytes,
+      ramBytes: ramBytes + (options.spareBytes ?? 0),
       space: this.space,
       time: options.time ?? (() => 0n),
       ...(options.extensions ? { extensions: options.extensions } : {}),

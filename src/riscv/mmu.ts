@@ -38,6 +38,9 @@ const raise = (h: Expr, cause: Expr | number, tval: Expr): Stmt[] => [
   S.faultTval.set(h, tval),
 ];
 
+/** Where the part of an access begins that a device refused. */
+const failedPart = (h: Expr, va: Expr): Expr => i64.add(va, i64.extend_u(i32.sub(S.ioFault.get(h), 1)));
+
 /** cause of a page fault (12, 13, 15) or an access fault (1, 5, 7) for an access kind (0 R, 1 W, 2 X). */
 const pageFault = (access: Expr): Expr => select(i32.eq(access, ACCESS_FETCH), i32.const(12), i32.add(13, i32.shl(access, 1)));
 const accessFault = (access: Expr): Expr => select(i32.eq(access, ACCESS_FETCH), i32.const(1), i32.add(5, i32.shl(access, 1)));
@@ -421,6 +424,8 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
     const clock = local(I32, "clock");
     return [
       set(clock, i32.add(S.useClock.get(h), 1)),
+      // When the clock starts anew so must its users: the context just chosen for fetches would look the oldest.
+      iff(i32.eqz(clock), [...eachContext(h, (c) => [i32.store(c, 0, CTX.lastUse)]), set(clock, 1)]),
       S.useClock.set(h, clock),
       set(oldest, S.contexts.get(h)),
       ...eachContext(h, (c) => [
@@ -516,7 +521,7 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
       ]),
       S.ioFault.set(h, 0),
       set(v, i64.extend_u(call(I32, "mmioLoad", h, f64.convert_i64_u(pa), size))),
-      iff(S.ioFault.get(h), [...raise(h, 5, va), ret(0, I64)]),
+      iff(S.ioFault.get(h), [...raise(h, 5, failedPart(h, va)), ret(0, I64)]),
       iff(i32.eq(size, 8), [set(v, i64.or(v, i64.shl(i64.extend_u(S.ioHigh.get(h)), 32)))]),
       ret(v, I64),
     ];
@@ -561,7 +566,7 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
       S.ioFault.set(h, 0),
       S.ioValue.set(h, v),
       callStmt("mmioStore", h, f64.convert_i64_u(pa), size),
-      iff(S.ioFault.get(h), [...raise(h, 7, va)]),
+      iff(S.ioFault.get(h), [...raise(h, 7, failedPart(h, va))]),
     ];
   });
 

@@ -22,7 +22,7 @@ export const SSTATUS_READ = 0x3000de762n;
 const SSTATUS_WRITE = 0xc6122n;
 
 export function systemFunctions(m: MemoryLayout): Func[] {
-  /** 1 where the instruction is illegal now: 0 WFI (TW), 1 SRET (TSR), 2 SFENCE.VMA (TVM); 3.1.6.6. */
+  /** 1 where the instruction is illegal now: 0 WFI (TW, or U-mode), 1 SRET (TSR), 2 SFENCE.VMA (TVM); 3.1.6.6. */
   const privileged = fn("privileged", { h: I32, what: I32 }, [I32], ({ h, what }) => {
     const priv = local(I32, "priv");
     const status = local(I64, "status");
@@ -30,7 +30,8 @@ export function systemFunctions(m: MemoryLayout): Func[] {
       set(priv, S.priv.get(h)),
       set(status, S.mstatus.get(h)),
       iff(i32.eq(priv, 3), [ret(0)]),
-      iff(i32.eqz(what), [ret(bit(status, 21))]),
+      // WFI in U-mode might wait for ever; where there is an S-mode it must not (3.3.3).
+      iff(i32.eqz(what), [ret(i32.or(i32.eqz(priv), bit(status, 21)))]),
       iff(i32.eqz(priv), [ret(1)]),
       ret(select(i32.eq(what, 1), bit(status, 22), bit(status, 20))),
     ];
@@ -53,17 +54,18 @@ export function systemFunctions(m: MemoryLayout): Func[] {
     ];
   });
 
-  /** Zeroes the 64-byte block. */
+  /** Zeroes the 64-byte block of an address; a fault's tval is the address itself. */
   const cboZero = fn("cboZero", { h: I32, address: I64 }, [], ({ h, address }) => {
     const n = local(I32, "n");
+    const at = local(I64, "at");
     const next = label("next");
     return [
-      set(address, i64.and(address, -64)),
+      set(at, i64.and(address, -64)),
       set(n, 8),
       loop(next, [
-        callStmt("storeSlow", h, address, i64.const(0), i32.const(8)),
-        iff(S.fault.get(h), [ret()]),
-        set(address, i64.add(address, 8)),
+        callStmt("storeSlow", h, at, i64.const(0), i32.const(8)),
+        iff(S.fault.get(h), [S.faultTval.set(h, address), ret()]),
+        set(at, i64.add(at, 8)),
         set(n, i32.sub(n, 1)),
         br(next, n),
       ]),
