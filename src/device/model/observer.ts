@@ -1,0 +1,80 @@
+// What somebody who listens to a device hears: for traces. Nothing here costs anything while nobody listens.
+
+import type { RegisterInfo } from "./register-map.ts";
+
+/** A register that an access reached. */
+export interface RegisterAccess {
+  /** With indices: `CH[2].CTRL`. */
+  readonly name: string;
+  /** To take values apart: see `decodeRegister`. */
+  readonly info: RegisterInfo;
+  /** Before the access. */
+  readonly old: number | bigint;
+  /** With what the access itself changed; what callbacks then change follows as `change`. */
+  readonly new: number | bigint;
+}
+
+/** An access of the guest, or of somebody's DMA, to the device. */
+export interface AccessEvent {
+  /** Virtual time in nanoseconds. */
+  readonly time: number;
+  readonly write: boolean;
+  /** In bytes from the start of the region. */
+  readonly offset: number;
+  /** In bytes. */
+  readonly size: number;
+  /** What was read or written; a bigint for 8 bytes. */
+  readonly value: number | bigint;
+  /** The registers that it reached, none if there is none. */
+  readonly registers: readonly RegisterAccess[];
+}
+
+/** A register that the model changed, as seen when its callbacks had ended. */
+export interface ChangeEvent {
+  readonly time: number;
+  readonly name: string;
+  readonly info: RegisterInfo;
+  readonly old: number | bigint;
+  readonly new: number | bigint;
+}
+
+/** An edge of an interrupt output. A pulse is two edges. */
+export interface IrqEvent {
+  readonly time: number;
+  readonly irq: string;
+  readonly level: boolean;
+}
+
+/** A DMA transfer of the device. */
+export interface DmaEvent {
+  readonly time: number;
+  readonly write: boolean;
+  readonly address: bigint;
+  /** What went over the bus: only good while the event is handled. Empty if it failed. */
+  readonly bytes: Uint8Array;
+  /** Bytes that were to be transferred. */
+  readonly length: number;
+  readonly failed: boolean;
+}
+
+/** A timer that fires. */
+export interface TimerEvent {
+  readonly time: number;
+  readonly timer: string;
+}
+
+/** Something that the guest did wrong. */
+export interface GuestErrorEvent {
+  readonly time: number;
+  readonly message: string;
+}
+
+/** Who listens; functions that are not there are not called. */
+export interface DeviceObserver {
+  access?(event: AccessEvent): void;
+  change?(event: ChangeEvent): void;
+  irq?(event: IrqEvent): void;
+  dma?(event: DmaEvent): void;
+  timer?(event: TimerEvent): void;
+  guestError?(event: GuestErrorEvent): void;
+}

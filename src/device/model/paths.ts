@@ -1,0 +1,116 @@
+// The names that an author gave, as types: `"CTRL"`, `"CTRL.START"`, `"CH.CTRL"`, `"CH[2].CTRL"`, with what they hold.
+
+import type { Field } from "./fields.ts";
+import type { Bank, FieldValue, Register, RegisterArray, RegisterSpecs, Word } from "./registers.ts";
+
+/** The register that a name in a spec stands for, alone or as the kind of an array. */
+type RegisterOf<X> = X extends RegisterArray<infer G> ? G : X extends Register ? X : never;
+
+type FieldNames<X> = RegisterOf<X> extends Register<infer F> ? keyof F & string : never;
+
+/** Registers by name; arrays and banks without index: `"CTRL"`, `"DATA"`, `"CH.CTRL"`. */
+export type RegisterName<R> = {
+  [K in keyof R & string]: R[K] extends Bank<infer B> ? `${K}.${RegisterName<B>}` : K;
+}[keyof R & string];
+
+/** Fields by name: `"CTRL.START"`, `"CH.CTRL.START"`. */
+export type FieldName<R> = {
+  [K in keyof R & string]: R[K] extends Bank<infer B> ? `${K}.${FieldName<B>}` : `${K}.${FieldNames<R[K]>}`;
+}[keyof R & string];
+
+/** What is at a name. */
+export type ValueAt<R, N> = N extends keyof R
+  ? RegisterOf<R[N]> extends Register<infer _, infer W>
+    ? Word<W>
+    : never
+  : N extends `${infer K}.${infer Rest}`
+    ? K extends keyof R
+      ? R[K] extends Bank<infer B>
+        ? ValueAt<B, Rest>
+        : RegisterOf<R[K]> extends Register<infer F>
+          ? Rest extends keyof F
+            ? FieldValue<F[Rest]>
+            : never
+          : never
+      : never
+    : never;
+
+/** Which of several a callback for a name is about: the index in the bank, the index in the array. */
+export type IndicesAt<R, N> = N extends keyof R
+  ? ArrayIndex<R[N]>
+  : N extends `${infer K}.${infer Rest}`
+    ? K extends keyof R
+      ? R[K] extends Bank<infer B>
+        ? [bank: number, ...IndicesAt<B, Rest>]
+        : ArrayIndex<R[K]>
+      : []
+    : [];
+
+type ArrayIndex<X> = X extends RegisterArray ? [index: number] : [];
+
+/** Single registers by name, with index: `"CTRL"`, `"DATA[3]"`, `"CH[2].CTRL"`. */
+export type ElementName<R> = {
+  [K in keyof R & string]: R[K] extends Bank<infer B>
+    ? `${K}[${number}].${ElementName<B>}`
+    : R[K] extends RegisterArray
+      ? `${K}[${number}]`
+      : K;
+}[keyof R & string];
+
+/** Fields of single registers: `"CTRL.START"`, `"CH[2].CTRL.START"`. */
+export type ElementFieldName<R> = {
+  [K in keyof R & string]: R[K] extends Bank<infer B>
+    ? `${K}[${number}].${ElementFieldName<B>}`
+    : R[K] extends RegisterArray
+      ? `${K}[${number}].${FieldNames<R[K]>}`
+      : `${K}.${FieldNames<R[K]>}`;
+}[keyof R & string];
+
+/** A name without its indices: `"CH.CTRL"` for `"CH[2].CTRL"`. */
+export type WithoutIndex<N> = N extends `${infer Head}[${number}]${infer Tail}` ? `${Head}${WithoutIndex<Tail>}` : N;
+
+/** The register (not field) that an element's name stands for. */
+export type RegisterAt<R, N> = N extends keyof R
+  ? RegisterOf<R[N]>
+  : N extends `${infer K}.${infer Rest}`
+    ? K extends keyof R
+      ? R[K] extends Bank<infer B>
+        ? RegisterAt<B, Rest>
+        : never
+      : never
+    : never;
+
+/** The fields of a register as its view has them. Pulses and reserved bits hold nothing to see. */
+type FieldViews<F> = {
+  -readonly [K in keyof F as F[K] extends Field<unknown, "pulse" | "reserved" | "constant"> ? never : K]: FieldValue<
+    F[K]
+  >;
+} & { readonly [K in keyof F as F[K] extends Field<unknown, "constant"> ? K : never]: FieldValue<F[K]> };
+
+/** A register to the model: its fields by name, and its `value`. Assigning has no side effects. */
+export type RegisterView<G> = G extends Register<infer F, infer W> ? { value: Word<W> } & FieldViews<F> : never;
+
+/** The elements of an array or a bank. */
+export interface ViewList<V> extends Iterable<V> {
+  readonly length: number;
+  readonly [index: number]: V;
+  /** The same as `[index]`. @throws RangeError if there is none */
+  at(index: number): V;
+}
+
+/** All registers of a device by name. */
+export type RegisterViews<R> = {
+  readonly [K in keyof R]: R[K] extends Register
+    ? RegisterView<R[K]>
+    : R[K] extends RegisterArray<infer G>
+      ? ViewList<RegisterView<G>>
+      : R[K] extends Bank<infer B>
+        ? ViewList<RegisterViews<B>>
+        : never;
+};
+
+/** What a register can be written as: its value, or some of its fields, the others being 0. */
+export type WriteValue<G> =
+  G extends Register<infer F, infer W> ? Word<W> | { readonly [K in keyof F]?: FieldValue<F[K]> } : never;
+
+export type AnyRegisters = RegisterSpecs;

@@ -1,0 +1,83 @@
+// What a testbench notes while a test runs, and what the matchers look at.
+
+import { decodeRegister, expandRegisters, type PlacedRegister, type RegisterMap } from "../device/model/register-map.ts";
+
+/** An access that a test (or a driver under test) made. */
+export interface BenchAccess {
+  readonly write: boolean;
+  /** The register that it begins in, with index: `CH[2].CTRL`; undefined where none is. */
+  readonly register: string | undefined;
+  /** In bytes from the start of the region. */
+  readonly offset: number;
+  /** In bytes. */
+  readonly size: number;
+  readonly value: number | bigint;
+  /** Virtual time in nanoseconds. */
+  readonly time: number;
+}
+
+/** An edge of an interrupt output. */
+export interface IrqEdge {
+  readonly irq: string;
+  readonly level: boolean;
+  /** Virtual time in nanoseconds. */
+  readonly time: number;
+}
+
+/** What the matchers take: a testbench, or anything else that notes the same about a device. */
+export interface DeviceRecords {
+  readonly registerMap: RegisterMap;
+  /** Registers by name, as views. */
+  readonly registers: object;
+  readonly accesses: readonly BenchAccess[];
+  readonly edges: readonly IrqEdge[];
+  readonly guestErrors: readonly string[];
+}
+
+/** Finds registers by offset and name. */
+export class RegisterIndex {
+  readonly byName: ReadonlyMap<string, PlacedRegister>;
+  readonly #sorted: readonly PlacedRegister[];
+
+  constructor(map: RegisterMap) {
+    this.#sorted = expandRegisters(map);
+    this.byName = new Map(this.#sorted.map((register) => [register.name, register]));
+  }
+
+  /** The register that an offset is in. */
+  at(offset: number): PlacedRegister | undefined {
+    let low = 0;
+    let high = this.#sorted.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const register = this.#sorted[middle]!;
+      if (offset < register.offset) high = middle - 1;
+      else if (offset >= register.offset + register.info.width / 8) low = middle + 1;
+      else return register;
+    }
+    return undefined;
+  }
+}
+
+/** An access as people read it: `write CTRL = 0x3 (START, IRQ_EN, MODE=COPY)`. */
+export function describeAccess(access: BenchAccess, index: RegisterIndex): string {
+  const { write, register, offset, size, value } = access;
+  const place = register === undefined ? undefined : index.byName.get(register);
+  const part = place !== undefined && size * 8 < place.info.width ? ` (${size} bytes at 0x${offset.toString(16)})` : "";
+  const where = register ?? `0x${offset.toString(16)} (${size} bytes)`;
+  return `${write ? "write" : "read"} ${where}${part} = ${describeValue(place, value)}`;
+}
+
+/** A register's value with its fields: flags that are set by name, others with their values. */
+export function describeValue(place: PlacedRegister | undefined, value: number | bigint): string {
+  const hex = `0x${value.toString(16)}`;
+  if (place === undefined || place.info.fields.length === 0) return hex;
+  const parts = Object.entries(decodeRegister(place.info, value))
+    .filter(([, field]) => field !== false)
+    .map(([name, field]) => (field === true ? name : `${name}=${field}`));
+  const pulses = place.info.fields.filter(
+    (field) => field.access === "pulse" && (BigInt(value) >> BigInt(field.lsb)) & ((1n << BigInt(field.msb - field.lsb + 1)) - 1n),
+  );
+  const all = [...pulses.map((field) => field.name), ...parts];
+  return all.length === 0 ? hex : `${hex} (${all.join(", ")})`;
+}
