@@ -33,7 +33,7 @@ export interface BoardHart {
 }
 
 /** What to boot. */
-export interface BoardBoot {
+interface BoardBoot {
   readonly firmware?: BootFile | undefined;
   readonly kernel?: BootFile | undefined;
   readonly initrd?: BootFile | undefined;

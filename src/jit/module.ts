@@ -21,7 +21,7 @@ export interface TranslationEntry {
   readonly near: readonly (readonly [rel: number, host: number, code: number])[];
 }
 
-export interface TranslatedRegion {
+interface TranslatedRegion {
   readonly host: number;
   readonly offset: number;
   readonly name: string;

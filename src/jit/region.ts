@@ -29,7 +29,7 @@ export interface RegionInsn {
  * `inline` goes on in a called function's blocks, after checking a guess where the target was computed; `return` ends
  * such a function: the computed target should be `rel`.
  */
-export type Terminator =
+type Terminator =
   | { readonly k: "branch"; readonly taken: number; readonly fall: number }
   | { readonly k: "jump"; readonly to: number }
   | { readonly k: "call"; readonly rel: number | undefined; readonly ret: number }
@@ -71,7 +71,7 @@ const leaves = insns.map((i) => LEAVE.has(i.name));
 const names = insns.map((i) => i.name);
 const formats = insns.map((i) => i.format);
 /** Instructions of a region at most; of a function that is taken in; how often functions are taken in, nested. */
-export const REGION_LIMIT = 480;
+const REGION_LIMIT = 480;
 const INLINE_LIMIT = 32;
 const INLINE_TOTAL = 240;
 /** Ids of blocks: the position plus this for each function taken in. */

@@ -20,8 +20,8 @@ import { type Block, type Region, type RegionInsn, relOf, successors } from "./r
 import { type Structure, structureOf } from "./structure.ts";
 
 /** What a region's function returns. */
-export const LEFT = 0;
-export const FAULTED = 1;
+const LEFT = 0;
+const FAULTED = 1;
 /** Nested guest calls on the host's stack at most; beyond that calls go through the interpreter. */
 const MAX_DEPTH = 160;
 

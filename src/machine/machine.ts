@@ -23,7 +23,7 @@ import { checkFits, loadParts, type MachineShape, type MachineState, saveParts }
 import { instructionTime, type MachineTime, RepeatableRandom, realTime, SLICE_NS } from "./time.ts";
 
 /** A WebAssembly memory has 4 GiB; tables, decoded code and ROMs take their part. */
-export const MAX_RAM = 3 * 2 ** 30;
+const MAX_RAM = 3 * 2 ** 30;
 /** Room for the board's ROMs beside RAM. */
 const ROM_BYTES = 8 << 20;
 /** A device model failed: its own error, with where the guest was. */

@@ -37,7 +37,7 @@ function shapeOf(insn: Insn): Shape {
 }
 
 const shapes = insns.map(shapeOf);
-export const HANDLER_ILLEGAL = FIRST_INSN_HANDLER + insns.length;
+const HANDLER_ILLEGAL = FIRST_INSN_HANDLER + insns.length;
 /** How many instructions one call decodes at most. */
 const RUN = 64;
 

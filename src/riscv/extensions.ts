@@ -9,13 +9,6 @@ export const allExtensions: ReadonlySet<string> = new Set(ORDER);
 /** Extensions that a hart cannot be without: Linux and firmware take them for granted, and so does the engine. */
 export const baseExtensions: ReadonlySet<string> = new Set(["i", "m", "a", "c", "zicsr", "zifencei", "zicntr"]);
 
-/** The ISA string of the device tree's `riscv,isa`, e.g. "rv64imafdc_zicsr...". */
-export function isaString(extensions: ReadonlySet<string>): string {
-  const present = ORDER.filter((e) => extensions.has(e));
-  const single = present.filter((e) => e.length === 1).join("");
-  return `rv64${single}${present.filter((e) => e.length > 1).map((e) => `_${e}`).join("")}`;
-}
-
 /** The list of the device tree's `riscv,isa-extensions`. */
 export const isaExtensions = (extensions: ReadonlySet<string>): string[] => ORDER.filter((e) => extensions.has(e));
 

@@ -10,7 +10,7 @@
  *
  * A hart's state is addressed from a base `h`, so nothing here is global and several harts share one code.
  */
-import { type Expr, I32, I64, i32, i64, type Local, type Stmt } from "../wasm/ir.ts";
+import { type Expr, I32, I64, i32, i64, type Stmt } from "../wasm/ir.ts";
 
 /** A field of the hart state: its offset, and how to read and write it from generated code. */
 export interface Field {
@@ -177,7 +177,6 @@ export const FIRST_INSN_HANDLER = 4;
 /** Page flags. DIRTY: written since the last snapshot; CODE: has decoded instructions, so no write entry may exist. */
 export const PAGE_DIRTY = 1;
 export const PAGE_CODE = 2;
-export const PAGE_ROM = 4;
 
 /** RAM ranges that generated code reaches directly: {first, last address, offset of first in this memory, writable}. */
 export const MAX_RANGES = 16;
@@ -251,5 +250,3 @@ export const EXIT = { budget: 0, wfi: 1, attention: 2 } as const;
 /** Values of S.attention: look at interrupts; leave `run`. */
 export const ATTENTION_LOOK = 1;
 export const ATTENTION_LEAVE = 2;
-
-export type { Local };

@@ -6,7 +6,7 @@ import { br, call, callStmt, type Expr, type Func, fn, I32, I64, i32, i64, iff, 
 import { CAUSE, type MemoryLayout, S } from "./layout.ts";
 
 /** Kinds of CSR, as `csrKind` in memory tells: by the host; plain storage at `csrOffset` with a write mask. */
-export const CSR_HOST = 0;
+const CSR_HOST = 0;
 export const CSR_PLAIN = 1;
 export const CSR_SSTATUS = 2;
 
@@ -17,7 +17,7 @@ export const CSR_RESYNC = 2;
 
 const bit = (v: Expr, n: number): Expr => i64.ne(i64.and(v, 1n << BigInt(n)), 0);
 /** Bits of mstatus that sstatus shows: SIE SPIE UBE SPP VS FS XS SUM MXR UXL (SD is computed). */
-export const SSTATUS_READ = 0x3000de762n;
+const SSTATUS_READ = 0x3000de762n;
 /** Bits of it that may be written: SIE SPIE SPP FS SUM MXR. */
 const SSTATUS_WRITE = 0xc6122n;
 
