@@ -7,7 +7,8 @@ const bits = (word: number, hi: number, lo: number): number => (word >>> lo) & (
 const bit = (word: number, n: number): number => (word >>> n) & 1;
 const sext = (value: number, width: number): number => (value << (32 - width)) >> (32 - width);
 
-const iType = (opcode: number, f3: number, rd: number, rs1: number, imm: number) => opcode | (rd << 7) | (f3 << 12) | (rs1 << 15) | (imm << 20);
+const iType = (opcode: number, f3: number, rd: number, rs1: number, imm: number) =>
+  opcode | (rd << 7) | (f3 << 12) | (rs1 << 15) | (imm << 20);
 const sType = (opcode: number, f3: number, rs1: number, rs2: number, imm: number) =>
   opcode | ((imm & 31) << 7) | (f3 << 12) | (rs1 << 15) | (rs2 << 20) | ((imm >> 5) << 25);
 const rType = (opcode: number, f3: number, f7: number, rd: number, rs1: number, rs2: number) =>
@@ -19,13 +20,34 @@ const OP = 0x33;
 const OP_32 = 0x3b;
 
 const jumpImm = (h: number): number =>
-  sext((bit(h, 12) << 11) | (bit(h, 11) << 4) | (bits(h, 10, 9) << 8) | (bit(h, 8) << 10) | (bit(h, 7) << 6) | (bit(h, 6) << 7) | (bits(h, 5, 3) << 1) | (bit(h, 2) << 5), 12);
+  sext(
+    (bit(h, 12) << 11) |
+      (bit(h, 11) << 4) |
+      (bits(h, 10, 9) << 8) |
+      (bit(h, 8) << 10) |
+      (bit(h, 7) << 6) |
+      (bit(h, 6) << 7) |
+      (bits(h, 5, 3) << 1) |
+      (bit(h, 2) << 5),
+    12,
+  );
 const jal = (rd: number, imm: number): number =>
-  0x6f | (rd << 7) | (((imm >> 12) & 0xff) << 12) | (((imm >> 11) & 1) << 20) | (((imm >> 1) & 0x3ff) << 21) | (((imm >> 20) & 1) << 31);
+  0x6f |
+  (rd << 7) |
+  (((imm >> 12) & 0xff) << 12) |
+  (((imm >> 11) & 1) << 20) |
+  (((imm >> 1) & 0x3ff) << 21) |
+  (((imm >> 20) & 1) << 31);
 const branchImm = (h: number): number =>
   sext((bit(h, 12) << 8) | (bits(h, 11, 10) << 3) | (bits(h, 6, 5) << 6) | (bits(h, 4, 3) << 1) | (bit(h, 2) << 5), 9);
 const branch = (f3: number, rs1: number, imm: number): number =>
-  0x63 | (((imm >> 11) & 1) << 7) | (((imm >> 1) & 15) << 8) | (f3 << 12) | (rs1 << 15) | (((imm >> 5) & 63) << 25) | (((imm >> 12) & 1) << 31);
+  0x63 |
+  (((imm >> 11) & 1) << 7) |
+  (((imm >> 1) & 15) << 8) |
+  (f3 << 12) |
+  (rs1 << 15) |
+  (((imm >> 5) & 63) << 25) |
+  (((imm >> 12) & 1) << 31);
 
 /** Quadrant 0: stack-less loads and stores. */
 function quadrant0(h: number): number {
@@ -68,7 +90,10 @@ function quadrant1(h: number): number {
       return iType(OP_IMM, 0, rd, 0, imm6); // c.li
     case 3: {
       if (rd === 2) {
-        const imm = sext((bit(h, 12) << 9) | (bit(h, 6) << 4) | (bit(h, 5) << 6) | (bits(h, 4, 3) << 7) | (bit(h, 2) << 5), 10);
+        const imm = sext(
+          (bit(h, 12) << 9) | (bit(h, 6) << 4) | (bit(h, 5) << 6) | (bits(h, 4, 3) << 7) | (bit(h, 2) << 5),
+          10,
+        );
         return imm === 0 ? 0 : iType(OP_IMM, 0, 2, 2, imm); // c.addi16sp
       }
       return imm6 === 0 ? 0 : 0x37 | (rd << 7) | (imm6 << 12); // c.lui

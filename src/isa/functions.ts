@@ -1,5 +1,5 @@
 /** Functions that instruction semantics call and that need no hart: written once, in every module that uses them. */
-import { br, type Expr, type Func, fn, I64, i64, iff, label, local, loop, ret, select, set, call } from "../wasm/ir.ts";
+import { br, call, type Expr, type Func, fn, I64, i64, iff, label, local, loop, ret, select, set } from "../wasm/ir.ts";
 
 const low = (e: Expr): Expr => i64.and(e, 0xffffffff);
 const high = (e: Expr): Expr => i64.shr_u(e, 32);
@@ -21,7 +21,9 @@ const ifNegative = (a: Expr, b: Expr): Expr => i64.and(i64.shr_s(a, 63), b);
 const mulh = fn("mulh", binary, [I64], ({ a, b }) => [
   ret(i64.sub(i64.sub(call(I64, "mulhu", a, b), ifNegative(a, b)), ifNegative(b, a)), I64),
 ]);
-const mulhsu = fn("mulhsu", binary, [I64], ({ a, b }) => [ret(i64.sub(call(I64, "mulhu", a, b), ifNegative(a, b)), I64)]);
+const mulhsu = fn("mulhsu", binary, [I64], ({ a, b }) => [
+  ret(i64.sub(call(I64, "mulhu", a, b), ifNegative(a, b)), I64),
+]);
 
 const div = fn("div", binary, [I64], ({ a, b }) => [
   iff(i64.eqz(b), [ret(-1n, I64)]),
@@ -34,7 +36,8 @@ const rem = fn("rem", binary, [I64], ({ a, b }) => [iff(i64.eqz(b), [ret(a, I64)
 const remu = fn("remu", binary, [I64], ({ a, b }) => [iff(i64.eqz(b), [ret(a, I64)]), ret(i64.rem_u(a, b), I64)]);
 
 /** Swaps groups of `n` bits where `mask` selects the lower of each pair. */
-const swap = (e: Expr, n: number, mask: bigint): Expr => i64.or(i64.shl(i64.and(e, mask), n), i64.and(i64.shr_u(e, n), mask));
+const swap = (e: Expr, n: number, mask: bigint): Expr =>
+  i64.or(i64.shl(i64.and(e, mask), n), i64.and(i64.shr_u(e, n), mask));
 
 const rev8 = fn("rev8", { a: I64 }, [I64], ({ a }) => [
   set(a, swap(a, 8, 0x00ff00ff00ff00ffn)),
@@ -70,7 +73,14 @@ const xperm = (name: string, bits: number): Func =>
         set(index, i64.and(i64.shr_u(b, n), mask)),
         set(
           r,
-          i64.or(r, select(i64.lt_u(index, elements), i64.shl(i64.and(i64.shr_u(a, i64.mul(index, bits)), mask), n), i64.const(0))),
+          i64.or(
+            r,
+            select(
+              i64.lt_u(index, elements),
+              i64.shl(i64.and(i64.shr_u(a, i64.mul(index, bits)), mask), n),
+              i64.const(0),
+            ),
+          ),
         ),
         set(n, i64.add(n, bits)),
         br(next, i64.lt_u(n, 64)),
@@ -104,5 +114,19 @@ const clmulh = carryless("clmulh", (a, n) => select(i64.eqz(n), i64.const(0), i6
 const clmulr = carryless("clmulr", (a, n) => i64.shr_u(a, i64.sub(63, n)));
 
 export const isaFunctions: readonly Func[] = [
-  mulhu, mulh, mulhsu, div, divu, rem, remu, rev8, brev8, orcb, xperm("xperm4", 4), xperm("xperm8", 8), clmul, clmulh, clmulr,
+  mulhu,
+  mulh,
+  mulhsu,
+  div,
+  divu,
+  rem,
+  remu,
+  rev8,
+  brev8,
+  orcb,
+  xperm("xperm4", 4),
+  xperm("xperm8", 8),
+  clmul,
+  clmulh,
+  clmulr,
 ];

@@ -3,12 +3,49 @@ import type { Stmt } from "../wasm/ir.ts";
 
 /** Encoding formats, by the fields that an instruction leaves free. */
 export type Format =
-  | "R" | "R1" | "R4" | "FR" | "FR1" | "I" | "SH6" | "SH5" | "S" | "B" | "U" | "J" | "AMO" | "LR" | "CSR" | "CSRI" | "CBO" | "FENCE" | "SFENCE" | "SYS";
+  | "R"
+  | "R1"
+  | "R4"
+  | "FR"
+  | "FR1"
+  | "I"
+  | "SH6"
+  | "SH5"
+  | "S"
+  | "B"
+  | "U"
+  | "J"
+  | "AMO"
+  | "LR"
+  | "CSR"
+  | "CSRI"
+  | "CBO"
+  | "FENCE"
+  | "SFENCE"
+  | "SYS";
 
 /** Bits that each format fixes. */
 const MASKS: Record<Format, number> = {
-  R: 0xfe00707f, R1: 0xfff0707f, R4: 0x0600007f, FR: 0xfe00007f, FR1: 0xfff0007f, I: 0x0000707f, SH6: 0xfc00707f, SH5: 0xfe00707f, S: 0x0000707f, B: 0x0000707f,
-  U: 0x0000007f, J: 0x0000007f, AMO: 0xf800707f, LR: 0xf9f0707f, CSR: 0x0000707f, CSRI: 0x0000707f, CBO: 0xfff07fff, FENCE: 0x0000707f, SFENCE: 0xfe007fff, SYS: 0xffffffff,
+  R: 0xfe00707f,
+  R1: 0xfff0707f,
+  R4: 0x0600007f,
+  FR: 0xfe00007f,
+  FR1: 0xfff0007f,
+  I: 0x0000707f,
+  SH6: 0xfc00707f,
+  SH5: 0xfe00707f,
+  S: 0x0000707f,
+  B: 0x0000707f,
+  U: 0x0000007f,
+  J: 0x0000007f,
+  AMO: 0xf800707f,
+  LR: 0xf9f0707f,
+  CSR: 0x0000707f,
+  CSRI: 0x0000707f,
+  CBO: 0xfff07fff,
+  FENCE: 0x0000707f,
+  SFENCE: 0xfe007fff,
+  SYS: 0xffffffff,
 };
 
 export interface Insn {
@@ -25,7 +62,10 @@ export interface Insn {
 }
 
 /** Starts a list of definitions of one extension: `const def = definer("m"); def("mul rd, rs1, rs2", "R", 0x02000033, [...])`. */
-export function definer(extension: string, alsoIn?: string): { readonly list: Insn[]; def(syntax: string, format: Format, match: number, body: readonly Stmt[]): void } {
+export function definer(
+  extension: string,
+  alsoIn?: string,
+): { readonly list: Insn[]; def(syntax: string, format: Format, match: number, body: readonly Stmt[]): void } {
   const list: Insn[] = [];
   return {
     list,
@@ -35,7 +75,16 @@ export function definer(extension: string, alsoIn?: string): { readonly list: In
       const operands = space < 0 ? [] : syntax.slice(space + 1).split(", ");
       const mask = MASKS[format] >>> 0;
       if ((match & ~mask) !== 0) throw new Error(`${name}: match has bits that ${format} leaves free`);
-      list.push({ name, operands, format, match: match >>> 0, mask, extension, ...(alsoIn === undefined ? {} : { alsoIn }), body });
+      list.push({
+        name,
+        operands,
+        format,
+        match: match >>> 0,
+        mask,
+        extension,
+        ...(alsoIn === undefined ? {} : { alsoIn }),
+        body,
+      });
     },
   };
 }

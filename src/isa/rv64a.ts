@@ -20,7 +20,10 @@ const comparisons: [string, number, (x: Expr, y: Expr) => Expr, (x: Expr, y: Exp
   ["amomaxu", 0x1c, i64.gt_u, i32.gt_u],
 ];
 
-for (const [size, suffix, f3] of [[4, "w", 2], [8, "d", 3]] as const) {
+for (const [size, suffix, f3] of [
+  [4, "w", 2],
+  [8, "d", 3],
+] as const) {
   const code = (funct5: number) => (0x2f | (f3 << 12) | (funct5 << 27)) >>> 0;
   for (const [name, funct5, next] of operations) {
     const t = temp("old");
@@ -29,7 +32,10 @@ for (const [size, suffix, f3] of [[4, "w", 2], [8, "d", 3]] as const) {
   for (const [name, funct5, wide, narrow] of comparisons) {
     const t = temp("old");
     const keep = (old: Expr) => (size === 8 ? wide(old, rs2) : narrow(i32.wrap(old), i32.wrap(rs2)));
-    a.def(`${name}.${suffix} rd, rs2, (rs1)`, "AMO", code(funct5), [amo(t, size, rs1, (old) => select(keep(old), old, rs2)), rd(t)]);
+    a.def(`${name}.${suffix} rd, rs2, (rs1)`, "AMO", code(funct5), [
+      amo(t, size, rs1, (old) => select(keep(old), old, rs2)),
+      rd(t),
+    ]);
   }
   const l = temp("loaded");
   a.def(`lr.${suffix} rd, (rs1)`, "LR", code(0x02), [loadReserved(l, size, rs1), rd(l)]);

@@ -1,7 +1,26 @@
 /** RV64I and RV64M: unprivileged specification chapters 2, 4 and 13. */
 import { call, type Expr, I64, i32, i64, select, set } from "../wasm/ir.ts";
 import { definer } from "./insn.ts";
-import { branch, imm, imm32, jump, jumpImm, load, next, pc, rd, rdw, rs1, rs2, store, system, temp, trap, w1, w2 } from "./semantics.ts";
+import {
+  branch,
+  imm,
+  imm32,
+  jump,
+  jumpImm,
+  load,
+  next,
+  pc,
+  rd,
+  rdw,
+  rs1,
+  rs2,
+  store,
+  system,
+  temp,
+  trap,
+  w1,
+  w2,
+} from "./semantics.ts";
 
 const i = definer("i");
 const { def } = i;
@@ -15,12 +34,24 @@ def("jal rd, target", "J", 0x6f, [rd(next), jumpImm()]);
   def("jalr rd, imm(rs1)", "I", 0x67, [set(t, i64.and(i64.add(rs1, imm), -2)), rd(next), jump(t)]);
 }
 const branches: [string, number, (a: Expr, b: Expr) => Expr][] = [
-  ["beq", 0, i64.eq], ["bne", 1, i64.ne], ["blt", 4, i64.lt_s], ["bge", 5, i64.ge_s], ["bltu", 6, i64.lt_u], ["bgeu", 7, i64.ge_u],
+  ["beq", 0, i64.eq],
+  ["bne", 1, i64.ne],
+  ["blt", 4, i64.lt_s],
+  ["bge", 5, i64.ge_s],
+  ["bltu", 6, i64.lt_u],
+  ["bgeu", 7, i64.ge_u],
 ];
-for (const [name, f3, test] of branches) def(`${name} rs1, rs2, target`, "B", 0x63 | (f3 << 12), [branch(test(rs1, rs2))]);
+for (const [name, f3, test] of branches)
+  def(`${name} rs1, rs2, target`, "B", 0x63 | (f3 << 12), [branch(test(rs1, rs2))]);
 
 const loads: [string, number, 1 | 2 | 4 | 8, boolean][] = [
-  ["lb", 0, 1, true], ["lh", 1, 2, true], ["lw", 2, 4, true], ["ld", 3, 8, true], ["lbu", 4, 1, false], ["lhu", 5, 2, false], ["lwu", 6, 4, false],
+  ["lb", 0, 1, true],
+  ["lh", 1, 2, true],
+  ["lw", 2, 4, true],
+  ["ld", 3, 8, true],
+  ["lbu", 4, 1, false],
+  ["lhu", 5, 2, false],
+  ["lwu", 6, 4, false],
 ];
 for (const [name, f3, size, signed] of loads) {
   const t = temp();
@@ -30,8 +61,12 @@ for (const [n, name] of ["sb", "sh", "sw", "sd"].entries())
   def(`${name} rs2, imm(rs1)`, "S", 0x23 | (n << 12), [store((1 << n) as 1 | 2 | 4 | 8, i64.add(rs1, imm), rs2)]);
 
 const alu: [string, number, number, (a: Expr, b: Expr) => Expr][] = [
-  ["add", 0, 0, i64.add], ["slt", 2, 0, (a, b) => bool(i64.lt_s(a, b))], ["sltu", 3, 0, (a, b) => bool(i64.lt_u(a, b))],
-  ["xor", 4, 0, i64.xor], ["or", 6, 0, i64.or], ["and", 7, 0, i64.and],
+  ["add", 0, 0, i64.add],
+  ["slt", 2, 0, (a, b) => bool(i64.lt_s(a, b))],
+  ["sltu", 3, 0, (a, b) => bool(i64.lt_u(a, b))],
+  ["xor", 4, 0, i64.xor],
+  ["or", 6, 0, i64.or],
+  ["and", 7, 0, i64.and],
 ];
 for (const [name, f3, , op] of alu) {
   def(`${name} rd, rs1, rs2`, "R", 0x33 | (f3 << 12), [rd(op(rs1, rs2))]);
@@ -70,10 +105,17 @@ m.def("mulhsu rd, rs1, rs2", "R", 0x02002033, [rd(call(I64, "mulhsu", rs1, rs2))
 m.def("mulhu rd, rs1, rs2", "R", 0x02003033, [rd(call(I64, "mulhu", rs1, rs2))]);
 m.def("mulw rd, rs1, rs2", "R", 0x0200003b, [rdw(i32.mul(w1, w2))]);
 // Division never traps (M 13.2): by zero gives all ones and the dividend; overflow gives the dividend and 0.
-for (const [name, f3, fn] of [["div", 4, "div"], ["divu", 5, "divu"], ["rem", 6, "rem"], ["remu", 7, "remu"]] as const) {
+for (const [name, f3, fn] of [
+  ["div", 4, "div"],
+  ["divu", 5, "divu"],
+  ["rem", 6, "rem"],
+  ["remu", 7, "remu"],
+] as const) {
   m.def(`${name} rd, rs1, rs2`, "R", 0x02000033 | (f3 << 12), [rd(call(I64, fn, rs1, rs2))]);
   const extend = name.endsWith("u") ? (e: Expr) => i64.and(e, 0xffffffff) : i64.extend32_s;
-  m.def(`${name}w rd, rs1, rs2`, "R", 0x0200003b | (f3 << 12), [rd(i64.extend32_s(call(I64, fn, extend(rs1), extend(rs2))))]);
+  m.def(`${name}w rd, rs1, rs2`, "R", 0x0200003b | (f3 << 12), [
+    rd(i64.extend32_s(call(I64, fn, extend(rs1), extend(rs2)))),
+  ]);
 }
 
 const zicond = definer("zicond");

@@ -5,7 +5,7 @@
  * their code. Effects happen in order. One that may trap (a load, a store, a CSR access) comes before any register is
  * written, so that a trapping instruction leaves no trace.
  */
-import { effect, type Expr, I32, I64, i32, i64, type Local, local, operand, type Stmt, select } from "../wasm/ir.ts";
+import { type Expr, effect, I32, I64, i32, i64, type Local, local, operand, type Stmt, select } from "../wasm/ir.ts";
 
 /** Operands. Registers are 64-bit; `frs*` are raw register contents; `imm` is sign extended. */
 export const rs1 = operand(I64, "rs1");
@@ -39,7 +39,8 @@ export interface LoadInfo {
   readonly to: Local;
 }
 /** Loads from guest memory into `to`; may trap. */
-export const load = (to: Local, size: 1 | 2 | 4 | 8, signed: boolean, addr: Expr): Stmt => effect("load", [addr], { size, signed, to } satisfies LoadInfo);
+export const load = (to: Local, size: 1 | 2 | 4 | 8, signed: boolean, addr: Expr): Stmt =>
+  effect("load", [addr], { size, signed, to } satisfies LoadInfo);
 /** Stores the low bytes of `value`; may trap. */
 export const store = (size: 1 | 2 | 4 | 8, addr: Expr, value: Expr): Stmt => effect("store", [addr, value], { size });
 
@@ -50,10 +51,12 @@ export interface AmoInfo {
   readonly next: (old: Expr) => Expr;
 }
 /** Atomic read-modify-write: `to` gets the old value, sign extended. */
-export const amo = (to: Local, size: 4 | 8, addr: Expr, next: (old: Expr) => Expr): Stmt => effect("amo", [addr], { size, to, next } satisfies AmoInfo);
+export const amo = (to: Local, size: 4 | 8, addr: Expr, next: (old: Expr) => Expr): Stmt =>
+  effect("amo", [addr], { size, to, next } satisfies AmoInfo);
 export const loadReserved = (to: Local, size: 4 | 8, addr: Expr): Stmt => effect("lr", [addr], { size, to });
 /** `to` becomes 0 where the store was done, else 1. */
-export const storeConditional = (to: Local, size: 4 | 8, addr: Expr, value: Expr): Stmt => effect("sc", [addr, value], { size, to });
+export const storeConditional = (to: Local, size: 4 | 8, addr: Expr, value: Expr): Stmt =>
+  effect("sc", [addr, value], { size, to });
 
 /** Jumps to pc + imm if the condition holds. */
 export const branch = (c: Expr): Stmt => effect("branch", [c]);
@@ -61,7 +64,8 @@ export const branch = (c: Expr): Stmt => effect("branch", [c]);
 export const jumpImm = (): Stmt => effect("jump-imm");
 export const jump = (target: Expr): Stmt => effect("jump", [target]);
 /** Raises a synchronous exception. */
-export const trap = (cause: Expr | number, tval: Expr): Stmt => effect("trap", [typeof cause === "number" ? i64.const(cause) : cause, tval]);
+export const trap = (cause: Expr | number, tval: Expr): Stmt =>
+  effect("trap", [typeof cause === "number" ? i64.const(cause) : cause, tval]);
 /** Anything that the hart does outside the common path: CSR accesses, returns from traps, fences, WFI. */
 export const system = (what: string, args: readonly Expr[] = [], data?: unknown): Stmt => effect(what, args, data);
 

@@ -2,16 +2,22 @@
 import { isaFunctions } from "../isa/functions.ts";
 import type { Engine } from "../riscv/engine.ts";
 import { fpFunctions } from "../riscv/fp.ts";
+import type { MemoryLayout } from "../riscv/layout.ts";
 import { mmuFunctions } from "../riscv/mmu.ts";
 import { regionFunctions } from "../riscv/regions.ts";
 import { systemFunctions } from "../riscv/system.ts";
-import type { MemoryLayout } from "../riscv/layout.ts";
 import { type EngineSignatures, translateBatch } from "./module.ts";
 import type { Compiler } from "./tier1.ts";
 
 /** Signatures of the engine's functions, by name. */
 export function engineSignatures(layout: MemoryLayout, fused: boolean): EngineSignatures {
-  const functions = [...isaFunctions, ...mmuFunctions(layout), ...systemFunctions(layout), ...fpFunctions(fused), ...regionFunctions()];
+  const functions = [
+    ...isaFunctions,
+    ...mmuFunctions(layout),
+    ...systemFunctions(layout),
+    ...fpFunctions(fused),
+    ...regionFunctions(),
+  ];
   return new Map(functions.map((f) => [f.name, { params: f.params, results: f.results }]));
 }
 

@@ -17,9 +17,18 @@ const finite = (r: Expr): Expr => f64.le(f64.abs(r), f64.const(Number.MAX_VALUE)
 const normal = (r: Expr): Expr => i32.and(f64.gt(f64.abs(r), f64.const(2 ** -1022)), finite(r));
 
 /** The operation of the engine's function `name` on registers, or undefined where it stays a call. */
-export function inlineFloat(name: string, [a, b, c]: readonly (Local | undefined)[], fused: boolean): InlineFloat | undefined {
+export function inlineFloat(
+  name: string,
+  [a, b, c]: readonly (Local | undefined)[],
+  fused: boolean,
+): InlineFloat | undefined {
   const r = local(F64, "r");
-  const rounded = (e: Expr, valid: (r: Expr) => Expr): InlineFloat => ({ before: [set(r, e)], value: r, valid: valid(r), anyMode: false });
+  const rounded = (e: Expr, valid: (r: Expr) => Expr): InlineFloat => ({
+    before: [set(r, e)],
+    value: r,
+    valid: valid(r),
+    anyMode: false,
+  });
   const compared = (e: Expr): InlineFloat => ({
     before: [],
     value: { k: "un", t: 0x7e, op: 0xad, a: e },

@@ -33,7 +33,13 @@ interface TranslatedRegion {
 export interface Translation {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly regions: readonly TranslatedRegion[];
-  readonly pages: readonly { readonly host: number; readonly code: number; readonly low: number; readonly high: number; readonly copy: Uint8Array }[];
+  readonly pages: readonly {
+    readonly host: number;
+    readonly code: number;
+    readonly low: number;
+    readonly high: number;
+    readonly copy: Uint8Array;
+  }[];
 }
 
 /** Functions of the engine that translated code may call, by name. */
@@ -69,7 +75,14 @@ const calledBy: readonly (readonly string[])[] = insns.map((insn) => {
   insn.body.forEach(stmt);
   return [...names];
 });
-const RUNTIME = ["loadSlow", "storeSlow", "atomicAddress", "ramStored", "csrAccess", ...regionFunctions().map((f) => f.name)];
+const RUNTIME = [
+  "loadSlow",
+  "storeSlow",
+  "atomicAddress",
+  "ramStored",
+  "csrAccess",
+  ...regionFunctions().map((f) => f.name),
+];
 
 interface Job {
   readonly name: string;
@@ -149,9 +162,18 @@ export function translateBatch(
   if (jobs.length === 0) return undefined;
 
   const used = new Set<string>(RUNTIME);
-  for (const { region } of jobs) for (const block of region.blocks.values()) for (const insn of block.insns) for (const name of calledBy[insn.n]!) used.add(name);
+  for (const { region } of jobs)
+    for (const block of region.blocks.values())
+      for (const insn of block.insns) for (const name of calledBy[insn.n]!) used.add(name);
   const imports: Import[] = [
-    { kind: "memory", module: "env", name: "memory", initial: layout.total / 65536, maximum: layout.total / 65536, shared: true },
+    {
+      kind: "memory",
+      module: "env",
+      name: "memory",
+      initial: layout.total / 65536,
+      maximum: layout.total / 65536,
+      shared: true,
+    },
   ];
   const index = new Map<string, number>();
   for (const name of used) {
@@ -183,7 +205,15 @@ export function translateBatch(
   }
   return {
     bytes: encodeModule(imports, signatures, funcs),
-    regions: jobs.map((job, i) => ({ host: job.host, offset: job.offset, name: job.name, instructions: job.region.size, bytes: funcs[i]!.code.length })),
-    pages: [...copies].filter(([, p]) => p.low | p.high).map(([host, { code, low, high, copy }]) => ({ host, code, low, high, copy })),
+    regions: jobs.map((job, i) => ({
+      host: job.host,
+      offset: job.offset,
+      name: job.name,
+      instructions: job.region.size,
+      bytes: funcs[i]!.code.length,
+    })),
+    pages: [...copies]
+      .filter(([, p]) => p.low | p.high)
+      .map(([host, { code, low, high, copy }]) => ({ host, code, low, high, copy })),
   };
 }

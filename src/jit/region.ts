@@ -65,7 +65,21 @@ export interface CodeReader {
 
 /** Instructions that a region never contains: what changes privilege, translation or the flow to a trap. */
 const LEAVE = new Set([
-  "ecall", "ebreak", "mret", "sret", "wfi", "sfence.vma", "sinval.vma", "sfence.w.inval", "sfence.inval.ir", "wrs.nto", "wrs.sto", "cbo.inval", "cbo.clean", "cbo.flush", "cbo.zero",
+  "ecall",
+  "ebreak",
+  "mret",
+  "sret",
+  "wfi",
+  "sfence.vma",
+  "sinval.vma",
+  "sfence.w.inval",
+  "sfence.inval.ir",
+  "wrs.nto",
+  "wrs.sto",
+  "cbo.inval",
+  "cbo.clean",
+  "cbo.flush",
+  "cbo.zero",
 ]);
 const leaves = insns.map((i) => LEAVE.has(i.name));
 const names = insns.map((i) => i.name);
@@ -157,14 +171,16 @@ function makeBlock(leader: number, code: ReadonlyMap<number, RegionInsn>, leader
     const next = rel + insn.length;
     const name = names[insn.n]!;
     if (formats[insn.n] === "B") return block({ k: "branch", taken: rel + insn.imm, fall: next });
-    if (name === "jal") return block(insn.rd === 0 ? { k: "jump", to: rel + insn.imm } : { k: "call", rel: rel + insn.imm, ret: next });
+    if (name === "jal")
+      return block(insn.rd === 0 ? { k: "jump", to: rel + insn.imm } : { k: "call", rel: rel + insn.imm, ret: next });
     if (name === "jalr") return block(insn.rd === 0 ? { k: "indirect" } : { k: "call", rel: undefined, ret: next });
     rel = next;
   }
 }
 
 /** `jalr x0, 0(ra)`: the return of a function that was called with ra. */
-const isReturn = (insn: RegionInsn): boolean => names[insn.n] === "jalr" && insn.rd === 0 && insn.rs1 === 1 && insn.imm === 0;
+const isReturn = (insn: RegionInsn): boolean =>
+  names[insn.n] === "jalr" && insn.rd === 0 && insn.rs1 === 1 && insn.imm === 0;
 const linksRa = (insn: RegionInsn): boolean => insn.rd === 1;
 const sizeOf = (blocks: Iterable<Block>): number => {
   let size = 0;

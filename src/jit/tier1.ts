@@ -3,8 +3,8 @@
  * takes it away again when the code that it came from changes. docs/design/jit.md.
  */
 import type { Engine, Tier1 } from "../riscv/engine.ts";
-import { CODE, CTX, HANDLER_REGION, OP, S, SIDE, XTLB_ENTRIES } from "../riscv/layout.ts";
 import type { Hart } from "../riscv/hart.ts";
+import { CODE, CTX, HANDLER_REGION, OP, S, SIDE, XTLB_ENTRIES } from "../riscv/layout.ts";
 import type { Log } from "../util/log.ts";
 import type { Translation, TranslationEntry } from "./module.ts";
 
@@ -135,7 +135,11 @@ export class RegionCache implements Tier1 {
       engine.view.setInt32(side + SIDE.table, slot, true);
       engine.view.setUint16(ip + OP.handler, HANDLER_REGION, true);
       slots.push({ ip, side, slot });
-      if (this.log.enabled("jit")) this.log.write("jit", `region at 0x${host.toString(16)}+0x${offset.toString(16)}: ${instructions} instructions, ${bytes} bytes of wasm`);
+      if (this.log.enabled("jit"))
+        this.log.write(
+          "jit",
+          `region at 0x${host.toString(16)}+0x${offset.toString(16)}: ${instructions} instructions, ${bytes} bytes of wasm`,
+        );
     }
     const installed: Installed = { size: t.size, slots, pages: t.pages.map((p) => p.host) };
     for (const { host, code, low, high } of t.pages) {
@@ -172,7 +176,10 @@ export class RegionCache implements Tier1 {
   private remove(installed: Installed): void {
     const { engine } = this;
     for (const { ip, side, slot } of installed.slots) {
-      if (engine.view.getUint16(ip, true) === HANDLER_REGION && engine.view.getInt32(side + SIDE.table, true) === slot) {
+      if (
+        engine.view.getUint16(ip, true) === HANDLER_REGION &&
+        engine.view.getInt32(side + SIDE.table, true) === slot
+      ) {
         engine.view.setUint16(ip, engine.view.getUint16(side + SIDE.handler, true), true);
       }
       engine.view.setInt32(side + SIDE.table, 0, true);

@@ -47,17 +47,33 @@ function machine(tier: "interp" | "jit", codePages = 64): Run {
   return { engine, cache, ram, writes };
 }
 
-const COMPARED: readonly (keyof typeof S)[] = ["pc", "priv", "fflags", "frm", "mstatus", "mepc", "mcause", "mtval", "sepc", "scause", "stval", "fsDirty"];
+const COMPARED: readonly (keyof typeof S)[] = [
+  "pc",
+  "priv",
+  "fflags",
+  "frm",
+  "mstatus",
+  "mepc",
+  "mcause",
+  "mtval",
+  "sepc",
+  "scause",
+  "stval",
+  "fsDirty",
+];
 
 function stateOf({ engine, ram, writes }: Run): unknown {
   const hart = engine.harts[0]!;
   let hash = 0;
-  for (let i = 0; i < ram.length; i += 4) hash = (Math.imul(hash, 31) + engine.view.getInt32(ram.byteOffset + i, true)) | 0;
+  for (let i = 0; i < ram.length; i += 4)
+    hash = (Math.imul(hash, 31) + engine.view.getInt32(ram.byteOffset + i, true)) | 0;
   const is32 = (f: Field) => f === S.priv || f === S.fflags || f === S.frm || f === S.fsDirty;
   return {
     x: Array.from({ length: 32 }, (_, n) => hart.x(n).toString(16)),
     f: Array.from({ length: 32 }, (_, n) => hart.f(n).toString(16)),
-    csr: Object.fromEntries(COMPARED.map((name) => [name, is32(S[name]) ? hart.get32(S[name]) : hart.get64(S[name]).toString(16)])),
+    csr: Object.fromEntries(
+      COMPARED.map((name) => [name, is32(S[name]) ? hart.get32(S[name]) : hart.get64(S[name]).toString(16)]),
+    ),
     instret: hart.instret,
     hash,
     writes: writes.length,
@@ -76,7 +92,10 @@ function random(seed: number): (below: number) => number {
 }
 
 /** Runs `source` on both tiers in the same slices until it stores to the finisher word at RAM + 0xff000. */
-function compare(source: string, { seed = 1, slices = 400, prepare }: { seed?: number; slices?: number; prepare?: (run: Run) => void } = {}): { interp: Run; jit: Run; regions: number } {
+function compare(
+  source: string,
+  { seed = 1, slices = 400, prepare }: { seed?: number; slices?: number; prepare?: (run: Run) => void } = {},
+): { interp: Run; jit: Run; regions: number } {
   const { bytes } = assemble(source, { base: BigInt(RAM) });
   const runs = { interp: machine("interp"), jit: machine("jit") };
   for (const run of [runs.interp, runs.jit]) {
@@ -546,7 +565,13 @@ describe("both tiers agree", () => {
 });
 
 describe("random programs", () => {
-  const pool = insns.filter((i) => (i.format === "R" || i.format === "I" || i.format === "SH6" || i.format === "SH5" || i.format === "R1") && /^rd, rs1/.test(i.operands.join(", ")) && i.name !== "jalr" && !i.operands.some((o) => /\(|fr/.test(o)));
+  const pool = insns.filter(
+    (i) =>
+      (i.format === "R" || i.format === "I" || i.format === "SH6" || i.format === "SH5" || i.format === "R1") &&
+      /^rd, rs1/.test(i.operands.join(", ")) &&
+      i.name !== "jalr" &&
+      !i.operands.some((o) => /\(|fr/.test(o)),
+  );
   const registers = ["t0", "t1", "t2", "a0", "a1", "a2", "a3", "a4", "a5", "s2", "s3", "zero"];
   const floats = ["fa0", "fa1", "fa2", "fa3", "ft0", "ft1"];
   const memory = ["lb", "lh", "lw", "ld", "lbu", "lhu", "lwu", "sb", "sh", "sw", "sd"];
@@ -558,14 +583,32 @@ describe("random programs", () => {
     for (let i = 0; i < length; i++) {
       const kind = next(12);
       if (kind < 3) lines.push(`${memory[next(memory.length)]} ${reg()}, ${next(1024) - 512}(s0)`);
-      else if (kind === 3) lines.push(`${["beq", "bne", "blt", "bgeu"][next(4)]} ${reg()}, ${reg()}, skip${i}\n addi a0, a0, ${next(64)}\n xor a1, a1, a0\nskip${i}:`);
-      else if (kind === 4) lines.push(`${["fadd", "fsub", "fmul", "fdiv", "fmin", "fsgnj"][next(6)]}.${"ds"[next(2)]} ${freg()}, ${freg()}, ${freg()}`);
-      else if (kind === 5) lines.push([`fmadd.d ${freg()}, ${freg()}, ${freg()}, ${freg()}`, `fcvt.d.l ${freg()}, ${reg()}`, `fcvt.w.d ${reg()}, ${freg()}`, `fld ${freg()}, ${next(64) * 8}(s0)`, `fsd ${freg()}, ${next(64) * 8}(s0)`, `feq.d ${reg()}, ${freg()}, ${freg()}`][next(6)]!);
+      else if (kind === 3)
+        lines.push(
+          `${["beq", "bne", "blt", "bgeu"][next(4)]} ${reg()}, ${reg()}, skip${i}\n addi a0, a0, ${next(64)}\n xor a1, a1, a0\nskip${i}:`,
+        );
+      else if (kind === 4)
+        lines.push(
+          `${["fadd", "fsub", "fmul", "fdiv", "fmin", "fsgnj"][next(6)]}.${"ds"[next(2)]} ${freg()}, ${freg()}, ${freg()}`,
+        );
+      else if (kind === 5)
+        lines.push(
+          [
+            `fmadd.d ${freg()}, ${freg()}, ${freg()}, ${freg()}`,
+            `fcvt.d.l ${freg()}, ${reg()}`,
+            `fcvt.w.d ${reg()}, ${freg()}`,
+            `fld ${freg()}, ${next(64) * 8}(s0)`,
+            `fsd ${freg()}, ${next(64) * 8}(s0)`,
+            `feq.d ${reg()}, ${freg()}, ${freg()}`,
+          ][next(6)]!,
+        );
       else if (kind === 6) lines.push(`amoadd.d ${reg()}, ${reg()}, (s0)`);
       else if (kind === 7 && next(3) === 0) lines.push("call helper");
       else {
         const insn = pool[next(pool.length)]!;
-        const operands = insn.operands.map((o) => (o === "imm" ? next(4096) - 2048 : o === "shamt" ? next(insn.format === "SH5" ? 32 : 64) : reg()));
+        const operands = insn.operands.map((o) =>
+          o === "imm" ? next(4096) - 2048 : o === "shamt" ? next(insn.format === "SH5" ? 32 : 64) : reg(),
+        );
         lines.push(`${insn.name} ${operands.join(", ")}`);
       }
     }

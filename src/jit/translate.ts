@@ -6,13 +6,41 @@
  * Every block takes its length off the budget when it ends; loop heads and the entry make sure that enough is left for
  * the longest way to the next check, so a slice never runs too far, and ends exactly where tier 0 would end it.
  */
-import { insns } from "../isa/table.ts";
+
 import type { AmoInfo, LoadInfo } from "../isa/semantics.ts";
-import { ACCESS_READ, ACCESS_WRITE, CTX, type MemoryLayout, PAGE_CODE, PAGE_DIRTY, S, XTLB_ENTRIES } from "../riscv/layout.ts";
+import { insns } from "../isa/table.ts";
+import {
+  ACCESS_READ,
+  ACCESS_WRITE,
+  CTX,
+  type MemoryLayout,
+  PAGE_CODE,
+  PAGE_DIRTY,
+  S,
+  XTLB_ENTRIES,
+} from "../riscv/layout.ts";
 import { entryOf, loadOf, storeOf, tagHits } from "../riscv/mmu.ts";
 import { REGION_SIGNATURE } from "../riscv/regions.ts";
 import type { CompiledFunc, SignatureTable } from "../wasm/encoder.ts";
-import { call, callStmt, type Expr, F64, f64, I32, I64, i32, i64, iff, type Label, label, type Local, local, ret, set, type Stmt } from "../wasm/ir.ts";
+import {
+  call,
+  callStmt,
+  type Expr,
+  F64,
+  f64,
+  I32,
+  I64,
+  i32,
+  i64,
+  iff,
+  type Label,
+  type Local,
+  label,
+  local,
+  ret,
+  type Stmt,
+  set,
+} from "../wasm/ir.ts";
 import { type Backend, type FuncIndex, FuncLowering } from "../wasm/lower.ts";
 import { inlineFloat } from "./float.ts";
 import { type AccessGroup, groupAccesses } from "./groups.ts";
@@ -35,18 +63,29 @@ export interface Surroundings {
   readonly fused: boolean;
 }
 
-const signedLoad = (size: number, addr: Expr, offset = 0): Expr => (size === 8 ? i64.load : size === 4 ? i64.load32_s : size === 2 ? i64.load16_s : i64.load8_s)(addr, offset);
-const signExtend = (size: number, v: Expr): Expr => (size === 4 ? i64.extend32_s(v) : size === 2 ? i64.extend16_s(v) : i64.extend8_s(v));
-const usesFloat = insns.map((i) => JSON.stringify(i.body.filter((s) => s.k === "effect").map((s) => (s as { name: string }).name)).includes('"fp"'));
+const signedLoad = (size: number, addr: Expr, offset = 0): Expr =>
+  (size === 8 ? i64.load : size === 4 ? i64.load32_s : size === 2 ? i64.load16_s : i64.load8_s)(addr, offset);
+const signExtend = (size: number, v: Expr): Expr =>
+  size === 4 ? i64.extend32_s(v) : size === 2 ? i64.extend16_s(v) : i64.extend8_s(v);
+const usesFloat = insns.map((i) =>
+  JSON.stringify(i.body.filter((s) => s.k === "effect").map((s) => (s as { name: string }).name)).includes('"fp"'),
+);
 
 /** Which register files the operands of an instruction are in, by field. */
 const operandsOf = insns.map((insn) => {
   const text = insn.operands.join(" ");
-  return (["rd", "rs1", "rs2", "rs3"] as const).map((name) => (new RegExp(`\\bf${name}\\b`).test(text) ? "f" : new RegExp(`\\b${name}\\b`).test(text) ? "x" : ""));
+  return (["rd", "rs1", "rs2", "rs3"] as const).map((name) =>
+    new RegExp(`\\bf${name}\\b`).test(text) ? "f" : new RegExp(`\\b${name}\\b`).test(text) ? "x" : "",
+  );
 });
 
 /** Translates one region. */
-export function translateRegion(region: Region, around: Surroundings, funcs: FuncIndex, signatures: SignatureTable): CompiledFunc {
+export function translateRegion(
+  region: Region,
+  around: Surroundings,
+  funcs: FuncIndex,
+  signatures: SignatureTable,
+): CompiledFunc {
   return new RegionTranslator(region, around, funcs, signatures).translate();
 }
 
@@ -90,12 +129,9 @@ class RegionTranslator implements Backend {
   translate(): CompiledFunc {
     const { f, h, region } = this;
     this.collectRegisters();
-    for (const l of [this.base, this.budget, this.tlb, this.exitPc, this.exitCode, this.target, this.easyFloat]) f.slot(l);
-    f.stmts([
-      set(this.base, i64.sub(S.pc.get(h), region.entry)),
-      set(this.budget, S.budget.get(h)),
-      ...this.reload(),
-    ]);
+    for (const l of [this.base, this.budget, this.tlb, this.exitPc, this.exitCode, this.target, this.easyFloat])
+      f.slot(l);
+    f.stmts([set(this.base, i64.sub(S.pc.get(h), region.entry)), set(this.budget, S.budget.get(h)), ...this.reload()]);
     f.begin(0x02, this.leaveLabel);
     f.stmts(this.checkBudget(region.entry));
     this.node(region.entry);
@@ -227,7 +263,10 @@ class RegionTranslator implements Backend {
     return [
       set(entry, entryOf(i32.add(S.tlbX.get(this.h), CTX.fetch), i64.and(va, -4096), XTLB_ENTRIES)),
       iff(
-        i32.or(i64.ne(i64.load(entry), i64.and(va, -4096)), i32.ne(i32.load(entry, 8), this.around.codePageOf(rel >> 12))),
+        i32.or(
+          i64.ne(i64.load(entry), i64.and(va, -4096)),
+          i32.ne(i32.load(entry, 8), this.around.codePageOf(rel >> 12)),
+        ),
         this.leaveTo(this.pcOf(rel), 0),
       ),
     ];
@@ -322,7 +361,8 @@ class RegionTranslator implements Backend {
     const out: Stmt[] = [];
     for (const [i, s] of stmts.entries()) {
       // A slow load may have to end the region after the instruction: it takes the rest of it along.
-      if (s.k === "effect" && s.name === "load") out.push(...this.load(s.args[0]!, s.data as LoadInfo, stmts.slice(i + 1)));
+      if (s.k === "effect" && s.name === "load")
+        out.push(...this.load(s.args[0]!, s.data as LoadInfo, stmts.slice(i + 1)));
       else out.push(s);
     }
     return out;
@@ -400,11 +440,10 @@ class RegionTranslator implements Backend {
         return [
           ...this.atomicHost(host, a!, size, CTX.write, ACCESS_WRITE),
           set(to, 1),
-          iff(i32.and(i64.eq(S.resAddr.get(h), i64.extend_u(host)), i64.eq(S.resValue.get(h), signedLoad(size, host))), [
-            storeOf(size, host, b!),
-            ...this.stored(host, size),
-            set(to, 0),
-          ]),
+          iff(
+            i32.and(i64.eq(S.resAddr.get(h), i64.extend_u(host)), i64.eq(S.resValue.get(h), signedLoad(size, host))),
+            [storeOf(size, host, b!), ...this.stored(host, size), set(to, 0)],
+          ),
           S.resAddr.set(h, -1n),
         ];
       }
@@ -437,7 +476,8 @@ class RegionTranslator implements Backend {
     const loads = insns[this.insn.n]!.format === "I";
     const dirty: Stmt[] = this.floatDirty ? [] : [S.fsDirty.set(this.h, 1)];
     if (!loads) this.floatDirty = true;
-    const write = (v: Expr): Stmt => set(to, v.t === F64 ? v : v.k === "un" && v.a.t === F64 && v.op === 0xbd ? v.a : f64.reinterpret(v));
+    const write = (v: Expr): Stmt =>
+      set(to, v.t === F64 ? v : v.k === "un" && v.a.t === F64 && v.op === 0xbd ? v.a : f64.reinterpret(v));
     if (e.k === "call") {
       const inline = this.inlineCall(e);
       if (inline) return [...dirty, ...inline(write)];
@@ -457,7 +497,9 @@ class RegionTranslator implements Backend {
     }
     return (write) => {
       const r = float.value;
-      const condition = float.anyMode ? float.valid : i32.and(insn.rm === 7 || insn.rm === 0 ? this.easyFloat : i32.const(0), float.valid);
+      const condition = float.anyMode
+        ? float.valid
+        : i32.and(insn.rm === 7 || insn.rm === 0 ? this.easyFloat : i32.const(0), float.valid);
       return [...float.before, iff(condition, [write(r)], [write(e), ...this.reloadFloatMode()])];
     };
   }
@@ -468,7 +510,8 @@ class RegionTranslator implements Backend {
     if (!this.floatKnownOn) out.push(iff(S.fsOff.get(h), this.leaveBefore()));
     this.floatKnownOn = true;
     // A reserved dynamic mode makes the instruction illegal; the easy case has frm = 0.
-    if (rounding && insn.rm === 7) out.push(iff(i32.and(i32.eqz(this.easyFloat), i32.gt_u(S.frm.get(h), 4)), this.leaveBefore()));
+    if (rounding && insn.rm === 7)
+      out.push(iff(i32.and(i32.eqz(this.easyFloat), i32.gt_u(S.frm.get(h), 4)), this.leaveBefore()));
     return out;
   }
 
@@ -495,22 +538,22 @@ class RegionTranslator implements Backend {
   private store(address: Expr, value: Expr, size: number): Stmt[] {
     const { h } = this;
     const ea = local(I64, "ea");
-    return this.access(
-      ea,
-      address,
-      size,
-      CTX.write,
-      (host, offset) => storeOf(size, host, value, offset),
-      [
-        callStmt("storeSlow", h, ea, value, i32.const(size)),
-        iff(S.fault.get(h), this.leaveBefore(FAULTED)),
-        iff(S.attention.get(h), this.leaveAfter()),
-      ],
-    );
+    return this.access(ea, address, size, CTX.write, (host, offset) => storeOf(size, host, value, offset), [
+      callStmt("storeSlow", h, ea, value, i32.const(size)),
+      iff(S.fault.get(h), this.leaveBefore(FAULTED)),
+      iff(S.attention.get(h), this.leaveAfter()),
+    ]);
   }
 
   /** An access to memory: `fast` where the TLB (or its group's look-up) knows the place, else `slow`. */
-  private access(ea: Local, address: Expr, size: number, table: number, fast: (host: Expr, offset: number) => Stmt, slow: readonly Stmt[]): Stmt[] {
+  private access(
+    ea: Local,
+    address: Expr,
+    size: number,
+    table: number,
+    fast: (host: Expr, offset: number) => Stmt,
+    slow: readonly Stmt[],
+  ): Stmt[] {
     const group = this.groups.get(this.insn);
     const miss: Stmt[] = [...this.spillPc(), ...slow];
     if (group === undefined) {
@@ -531,10 +574,18 @@ class RegionTranslator implements Backend {
         set(low, i64.add(this.xr(rs1), group.low)),
         set(entry, entryOf(this.tlb, low)),
         set(group.host, 0),
-        iff(tagHits(entry, low, group.high - group.low, table), [set(group.host, i32.add(i32.wrap(this.xr(rs1)), i32.load(entry, table + 8)))]),
+        iff(tagHits(entry, low, group.high - group.low, table), [
+          set(group.host, i32.add(i32.wrap(this.xr(rs1)), i32.load(entry, table + 8))),
+        ]),
       );
     }
-    out.push(iff(group.host, [imm >= 0 ? fast(group.host, imm) : fast(i32.add(group.host, imm), 0)], [set(ea, address), ...miss]));
+    out.push(
+      iff(
+        group.host,
+        [imm >= 0 ? fast(group.host, imm) : fast(i32.add(group.host, imm), 0)],
+        [set(ea, address), ...miss],
+      ),
+    );
     return out;
   }
 
@@ -578,13 +629,25 @@ class RegionTranslator implements Backend {
     return [
       ...this.spillPc(),
       S.fa.set(h, source),
-      set(status, call(I32, "csrAccess", h, i32.const(insn.imm), i32.const((data as { operation: number }).operation), i32.const(insn.rm))),
+      set(
+        status,
+        call(
+          I32,
+          "csrAccess",
+          h,
+          i32.const(insn.imm),
+          i32.const((data as { operation: number }).operation),
+          i32.const(insn.rm),
+        ),
+      ),
       iff(i32.eq(status, 1), this.leaveBefore()),
       ...(insn.rd ? [set(this.x.get(insn.rd)!, S.result.get(h))] : []),
-      iff(i32.or(i32.eq(status, 2), S.attention.get(h)), [set(this.budget, i32.add(S.budget.get(h), this.done + 1)), ...this.leaveAfter()]),
+      iff(i32.or(i32.eq(status, 2), S.attention.get(h)), [
+        set(this.budget, i32.add(S.budget.get(h), this.done + 1)),
+        ...this.leaveAfter(),
+      ]),
       set(this.tlb, S.tlb.get(h)),
       ...this.reloadFloatMode(),
     ];
   }
 }
-

@@ -16,12 +16,18 @@ export interface CpuModel {
 }
 
 /** Names of single letters are easy to confuse with others: their properties say what they are. */
-const LETTERS: Readonly<Record<string, string>> = { f: "single-precision floating point", d: "double-precision floating point" };
+const LETTERS: Readonly<Record<string, string>> = {
+  f: "single-precision floating point",
+  d: "double-precision floating point",
+};
 
 const properties: Readonly<Record<string, PropertyInfo>> = Object.fromEntries(
   isaExtensions(allExtensions)
     .filter((extension) => !baseExtensions.has(extension))
-    .map((extension) => [extension, { type: "bool", default: true, description: LETTERS[extension] ?? `the ${extension} extension` }]),
+    .map((extension) => [
+      extension,
+      { type: "bool", default: true, description: LETTERS[extension] ?? `the ${extension} extension` },
+    ]),
 );
 
 export const cpuModels: readonly CpuModel[] = [
@@ -41,7 +47,9 @@ export function extensionsOf(choice: TypeChoice): ReadonlySet<string> {
   for (const [name, text] of Object.entries(choice.properties)) {
     const info = properties[name.toLowerCase()];
     if (info === undefined) {
-      const known = baseExtensions.has(name) ? `: ${name} is part of every hart` : didYouMean(name, Object.keys(properties));
+      const known = baseExtensions.has(name)
+        ? `: ${name} is part of every hart`
+        : didYouMean(name, Object.keys(properties));
       throw new UserError(`-cpu ${choice.type}: no property "${name}"${known}`);
     }
     if (checkValue(`-cpu ${choice.type}.${name}`, info, text) === false) enabled.delete(name.toLowerCase());

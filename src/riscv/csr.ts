@@ -2,8 +2,9 @@
  * Control and status registers: their tables in memory, and those that the host answers.
  * Privileged specification chapters 2 (numbers), 3 (machine), 12 (supervisor); Zicntr, Zihpm, Sstc.
  */
-import { CSR_ILLEGAL, CSR_OK, CSR_PLAIN, CSR_RESYNC, CSR_SSTATUS } from "./system.ts";
+
 import { type Field, type MemoryLayout, MSTATUS, PMP_ENTRIES, S } from "./layout.ts";
+import { CSR_ILLEGAL, CSR_OK, CSR_PLAIN, CSR_RESYNC, CSR_SSTATUS } from "./system.ts";
 
 /** What the CSRs need of their hart. */
 export interface CsrHart {
@@ -96,7 +97,8 @@ const pending = (h: CsrHart): bigint => h.get64(S.mipLines) | h.get64(S.mipSoft)
 const stce = (h: CsrHart): boolean => (h.get64(S.menvcfg) & STCE) !== 0n;
 
 /** Sstc: the timer comparator is there for S-mode only where M-mode gave it and `time` away. */
-const stimecmpAllowed = (h: CsrHart): boolean => h.get32(S.priv) === 3 || (stce(h) && (h.get64(S.mcounteren) & 2n) !== 0n);
+const stimecmpAllowed = (h: CsrHart): boolean =>
+  h.get32(S.priv) === 3 || (stce(h) && (h.get64(S.mcounteren) & 2n) !== 0n);
 
 function writeMip(h: CsrHart, value: bigint, allowed: bigint): number {
   const old = h.get64(S.mipSoft);
@@ -184,8 +186,17 @@ function pmpChanged(h: CsrHart): void {
 
 const host = new Map<number, HostCsr>();
 const fpFlags = (h: CsrHart) => h.get32(S.fflags);
-host.set(0x001, floating(fpFlags, (h, v) => h.set32(S.fflags, v & 31)));
-host.set(0x002, floating((h) => h.get32(S.frm), (h, v) => h.set32(S.frm, v & 7)));
+host.set(
+  0x001,
+  floating(fpFlags, (h, v) => h.set32(S.fflags, v & 31)),
+);
+host.set(
+  0x002,
+  floating(
+    (h) => h.get32(S.frm),
+    (h, v) => h.set32(S.frm, v & 7),
+  ),
+);
 host.set(
   0x003,
   floating(
@@ -208,9 +219,15 @@ for (let n = 3; n < 32; n++) {
   host.set(0x320 + n, zero);
   host.set(0xc00 + n, { read: (h) => (counterAllowed(h, n) ? 0n : undefined) });
 }
-host.set(0x104, { read: (h) => h.get64(S.mie) & h.get64(S.mideleg), write: (h, v) => writeMie(h, v, h.get64(S.mideleg)) });
+host.set(0x104, {
+  read: (h) => h.get64(S.mie) & h.get64(S.mideleg),
+  write: (h, v) => writeMie(h, v, h.get64(S.mideleg)),
+});
 host.set(0x304, { read: (h) => h.get64(S.mie), write: (h, v) => writeMie(h, v, M_INTERRUPTS) });
-host.set(0x144, { read: (h) => pending(h) & h.get64(S.mideleg), write: (h, v) => writeMip(h, v, 2n & h.get64(S.mideleg)) });
+host.set(0x144, {
+  read: (h) => pending(h) & h.get64(S.mideleg),
+  write: (h, v) => writeMip(h, v, 2n & h.get64(S.mideleg)),
+});
 host.set(0x344, {
   read: pending,
   // With Sstc given to S-mode the comparator alone drives STIP.
@@ -267,7 +284,19 @@ host.set(0x300, {
     return h.get64(S.mstatus);
   },
   write(h, v) {
-    let mask = MSTATUS.SIE | MSTATUS.MIE | MSTATUS.SPIE | MSTATUS.MPIE | MSTATUS.SPP | MSTATUS.FS | MSTATUS.MPRV | MSTATUS.SUM | MSTATUS.MXR | MSTATUS.TVM | MSTATUS.TW | MSTATUS.TSR;
+    let mask =
+      MSTATUS.SIE |
+      MSTATUS.MIE |
+      MSTATUS.SPIE |
+      MSTATUS.MPIE |
+      MSTATUS.SPP |
+      MSTATUS.FS |
+      MSTATUS.MPRV |
+      MSTATUS.SUM |
+      MSTATUS.MXR |
+      MSTATUS.TVM |
+      MSTATUS.TW |
+      MSTATUS.TSR;
     if (((v >> 11n) & 3n) !== 2n) mask |= MSTATUS.MPP; // 2 is reserved: kept as it was
     h.writeStatus(v, mask);
     return CSR_RESYNC;
@@ -333,7 +362,29 @@ export function peekCsr(h: CsrHart, csr: number): bigint | undefined {
 
 /** The state after a hart reset (3.4): M-mode, interrupts off, translation off. */
 export function resetCsrs(h: CsrHart, misa: bigint): void {
-  for (const f of [S.mie, S.mipSoft, S.mideleg, S.medeleg, S.mtvec, S.mepc, S.mcause, S.mtval, S.mscratch, S.mcounteren, S.mcountinhibit, S.stvec, S.sepc, S.scause, S.stval, S.sscratch, S.scounteren, S.senvcfg, S.satp, S.mcycleOffset, S.minstretOffset])
+  for (const f of [
+    S.mie,
+    S.mipSoft,
+    S.mideleg,
+    S.medeleg,
+    S.mtvec,
+    S.mepc,
+    S.mcause,
+    S.mtval,
+    S.mscratch,
+    S.mcounteren,
+    S.mcountinhibit,
+    S.stvec,
+    S.sepc,
+    S.scause,
+    S.stval,
+    S.sscratch,
+    S.scounteren,
+    S.senvcfg,
+    S.satp,
+    S.mcycleOffset,
+    S.minstretOffset,
+  ])
     h.set64(f, 0n);
   h.set64(S.misa, misa);
   h.set64(S.stimecmp, ALL);

@@ -1,6 +1,6 @@
 /** Decodes guest code into operations (layout: OP in layout.ts). */
 import { expandCompressed } from "../isa/compressed.ts";
-import { type Format, immediateOf, type Insn } from "../isa/insn.ts";
+import { type Format, type Insn, immediateOf } from "../isa/insn.ts";
 import { findInsn, insns } from "../isa/table.ts";
 import { CODE, FIRST_INSN_HANDLER, HANDLER_CROSS, HANDLER_RELOOKUP, OP, S } from "./layout.ts";
 
@@ -22,7 +22,8 @@ const ENDS = new Set(["jal", "jalr", "mret", "sret", "ecall", "ebreak"]);
 
 function shapeOf(insn: Insn): Shape {
   const text = insn.operands.join(" ");
-  const file = (name: string): number => (new RegExp(`\\bf${name}\\b`).test(text) ? S.f.offset : new RegExp(`\\b${name}\\b`).test(text) ? S.x.offset : -1);
+  const file = (name: string): number =>
+    new RegExp(`\\bf${name}\\b`).test(text) ? S.f.offset : new RegExp(`\\b${name}\\b`).test(text) ? S.x.offset : -1;
   const csrWrite = insn.name.startsWith("csrrw");
   return {
     format: insn.format,
@@ -30,7 +31,16 @@ function shapeOf(insn: Insn): Shape {
     rs1: file("rs1"),
     rs2: file("rs2"),
     hasMode: insn.format === "FR" || insn.format === "FR1" || insn.format === "R4",
-    csr: insn.format === "CSR" ? (csrWrite ? "write" : "modify") : insn.format === "CSRI" ? (csrWrite ? "write" : "modify-imm") : "no",
+    csr:
+      insn.format === "CSR"
+        ? csrWrite
+          ? "write"
+          : "modify"
+        : insn.format === "CSRI"
+          ? csrWrite
+            ? "write"
+            : "modify-imm"
+          : "no",
     zimm: insn.format === "CSRI",
     ends: ENDS.has(insn.name),
   };
@@ -54,7 +64,9 @@ export class Decoder {
     this.u16 = new Uint16Array(memory);
     this.i32 = new Int32Array(memory);
     this.u32 = new Uint32Array(memory);
-    this.off = Uint8Array.from(insns, (insn) => (enabled.has(insn.extension) || enabled.has(insn.alsoIn ?? "") ? 0 : 1));
+    this.off = Uint8Array.from(insns, (insn) =>
+      enabled.has(insn.extension) || enabled.has(insn.alsoIn ?? "") ? 0 : 1,
+    );
   }
 
   /** The number of the instruction that `word` (expanded if it was compressed) is on this hart, or -1. */

@@ -13,7 +13,7 @@ import type { AddressSpace } from "../memory/address-space.ts";
 import type { AccessSize } from "../memory/io-callbacks.ts";
 import type { RamAllocator } from "../memory/region.ts";
 import { encodeModule, type Import, SignatureTable } from "../wasm/encoder.ts";
-import { F64, f64, type Func, fn, I32, ret } from "../wasm/ir.ts";
+import { F64, type Func, f64, fn, I32, ret } from "../wasm/ir.ts";
 import { lowerFunc } from "../wasm/lower.ts";
 import { accessCsr, writeCsrTables } from "./csr.ts";
 import { Decoder } from "./decoder.ts";
@@ -21,7 +21,22 @@ import { allExtensions } from "./extensions.ts";
 import { fpFunctions } from "./fp.ts";
 import { Hart } from "./hart.ts";
 import { interpreterFunction } from "./interpreter.ts";
-import { CODE, CONTEXTS_PER_HART, CTX, FILL_LOG, HART_STRIDE, HOT_COUNT, type MemoryLayout, OP, PAGE_CODE, PAGE_DIRTY, planMemory, RANGE, MAX_RANGES, S } from "./layout.ts";
+import {
+  CODE,
+  CONTEXTS_PER_HART,
+  CTX,
+  FILL_LOG,
+  HART_STRIDE,
+  HOT_COUNT,
+  MAX_RANGES,
+  type MemoryLayout,
+  OP,
+  PAGE_CODE,
+  PAGE_DIRTY,
+  planMemory,
+  RANGE,
+  S,
+} from "./layout.ts";
 import { mmuFunctions } from "./mmu.ts";
 import { regionFunctions } from "./regions.ts";
 import { systemFunctions } from "./system.ts";
@@ -93,7 +108,11 @@ function probeFused(): boolean {
   const probe: Func = fn("probe", { a: F64, b: F64, c: F64 }, [F64], ({ a, b, c }) => [ret(f64.relaxed_madd(a, b, c))]);
   try {
     const bytes = encodeModule([], signatures, [lowerFunc(probe, new Map(), signatures, true)]);
-    const f = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports.probe as (a: number, b: number, c: number) => number;
+    const f = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports.probe as (
+      a: number,
+      b: number,
+      c: number,
+    ) => number;
     const x = 1 + 2 ** -30;
     // x*x - x*x rounded: the rounding error, 2^-60, shows only when the product is not rounded first.
     return f(x, x, -(x * x)) === 2 ** -60;
@@ -154,7 +173,8 @@ export class Engine {
       hart.set32(S.scratchPage, layout.scratch + hart.index * CODE.stride + CODE.header);
       this.decoder.clearScratch(hart.get32(S.scratchPage));
       // The log says nothing of the first state: make the first flush clear everything.
-      for (let c = 0; c < CONTEXTS_PER_HART; c++) this.u32[(hart.get32(S.contexts) + c * CTX.stride + CTX.fills) >> 2] = FILL_LOG + 1;
+      for (let c = 0; c < CONTEXTS_PER_HART; c++)
+        this.u32[(hart.get32(S.contexts) + c * CTX.stride + CTX.fills) >> 2] = FILL_LOG + 1;
       this.exports.flushAll(hart.base);
     }
     this.space.onChange(() => this.mapChanged());
@@ -168,7 +188,8 @@ export class Engine {
   /** Guest memory that the harts reach directly: zeroed, page aligned. */
   readonly allocateRam: RamAllocator = (size) => {
     const rounded = Math.ceil(size / 4096) * 4096;
-    if (this.ramNext + rounded > this.layout.total) throw new RangeError(`allocateRam: ${size} bytes are more than was planned`);
+    if (this.ramNext + rounded > this.layout.total)
+      throw new RangeError(`allocateRam: ${size} bytes are more than was planned`);
     const bytes = new Uint8Array(this.memory.buffer, this.ramNext, size);
     this.ramNext += rounded;
     return bytes;
@@ -184,7 +205,12 @@ export class Engine {
       .filter((r) => r.region.bytes !== undefined && r.region.bytes.buffer === this.memory.buffer)
       .map(({ region, start, end, offset }) => {
         const first = Math.ceil(start / 4096) * 4096;
-        return { region, first, end: Math.floor(end / 4096) * 4096, host: region.bytes!.byteOffset + Number(offset) + first - start };
+        return {
+          region,
+          first,
+          end: Math.floor(end / 4096) * 4096,
+          host: region.bytes!.byteOffset + Number(offset) + first - start,
+        };
       })
       .filter((r) => r.first < r.end && r.host % 4096 === 0)
       .sort((a, b) => b.end - b.first - (a.end - a.first));
@@ -212,7 +238,7 @@ export class Engine {
       const flags = u8[layout.pageFlags + page]!;
       u8[layout.pageFlags + page] = flags | PAGE_DIRTY;
       if (flags & PAGE_CODE) {
-        const first = Math.max(host, page << 12 >>> 0);
+        const first = Math.max(host, (page << 12) >>> 0);
         this.codeWritten(first, Math.min(host + length, (page + 1) * 4096) - first);
       }
     }
@@ -342,9 +368,23 @@ export class Engine {
     const imports: Import[] = [
       { kind: "memory", module: "env", name: "memory", initial: pages, maximum: pages, shared: true },
       { kind: "table", module: "env", name: "table", initial: 1 },
-      ...IMPORTS.map(([name, params, result]): Import => ({ kind: "func", module: "env", name, sig: { params, results: result ? [I32] : [] } })),
+      ...IMPORTS.map(
+        ([name, params, result]): Import => ({
+          kind: "func",
+          module: "env",
+          name,
+          sig: { params, results: result ? [I32] : [] },
+        }),
+      ),
     ];
-    const functions = [...isaFunctions, ...mmuFunctions(layout), ...trapFunctions(), ...systemFunctions(layout), ...fpFunctions(this.fused), ...regionFunctions()];
+    const functions = [
+      ...isaFunctions,
+      ...mmuFunctions(layout),
+      ...trapFunctions(),
+      ...systemFunctions(layout),
+      ...fpFunctions(this.fused),
+      ...regionFunctions(),
+    ];
     const index = new Map<string, number>();
     for (const [name] of IMPORTS) index.set(name, index.size);
     for (const f of functions) index.set(f.name, index.size);

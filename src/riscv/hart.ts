@@ -30,7 +30,11 @@ export class Hart implements CsrHart {
     this.extensions = engine.extensions;
     this.base = engine.layout.harts + index * HART_STRIDE;
     this.i32 = engine.i32;
-    this.u64 = new BigUint64Array(engine.memory.buffer, 0, (engine.layout.harts + engine.layout.hartCount * HART_STRIDE) >> 3);
+    this.u64 = new BigUint64Array(
+      engine.memory.buffer,
+      0,
+      (engine.layout.harts + engine.layout.hartCount * HART_STRIDE) >> 3,
+    );
     this.set32(S.hartid, index);
     this.set32(S.contexts, engine.layout.contexts + index * CONTEXTS_PER_HART * CTX.stride);
   }
@@ -203,7 +207,10 @@ export class Hart implements CsrHart {
   softfloat(code: number, rm: number): void {
     const unit = this.float;
     unit.flags = 0;
-    this.set64(S.result, unit.softfloat(code & 0xff, code >> 8, this.get64(S.fa), this.get64(S.fb), this.get64(S.fc), rm > 4 ? 0 : rm));
+    this.set64(
+      S.result,
+      unit.softfloat(code & 0xff, code >> 8, this.get64(S.fa), this.get64(S.fb), this.get64(S.fc), rm > 4 ? 0 : rm),
+    );
     if (unit.flags) {
       this.set32(S.fflags, this.get32(S.fflags) | unit.flags);
       this.set32(S.fsDirty, 1);

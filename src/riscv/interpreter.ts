@@ -8,23 +8,67 @@
  * Counting: `budget` is decremented before an instruction and given back where it does not retire, so that
  * instret = instretEnd - budget is exact whenever the host looks.
  */
-import { insns } from "../isa/table.ts";
+
 import type { AmoInfo, LoadInfo } from "../isa/semantics.ts";
-import { FuncLowering, type Backend, type FuncIndex } from "../wasm/lower.ts";
+import { insns } from "../isa/table.ts";
 import type { CompiledFunc, SignatureTable } from "../wasm/encoder.ts";
-import { br, call, callStmt, type Expr, I32, I64, i32, i64, iff, label, type Local, local, ret, set, type Stmt } from "../wasm/ir.ts";
 import {
-  ACCESS_READ, ACCESS_WRITE, ATTENTION_LEAVE, CAUSE, CODE, CTX, EXIT, FIRST_INSN_HANDLER, HANDLER_CROSS, HANDLER_DECODE, HANDLER_REGION, HANDLER_RELOOKUP, type MemoryLayout, OP, PAGE_CODE, PAGE_DIRTY, REGION_BUDGET, S, SIDE, TARGET_MARK, XTLB_ENTRIES,
+  br,
+  call,
+  callStmt,
+  type Expr,
+  I32,
+  I64,
+  i32,
+  i64,
+  iff,
+  type Local,
+  label,
+  local,
+  ret,
+  type Stmt,
+  set,
+} from "../wasm/ir.ts";
+import { type Backend, type FuncIndex, FuncLowering } from "../wasm/lower.ts";
+import {
+  ACCESS_READ,
+  ACCESS_WRITE,
+  ATTENTION_LEAVE,
+  CAUSE,
+  CODE,
+  CTX,
+  EXIT,
+  FIRST_INSN_HANDLER,
+  HANDLER_CROSS,
+  HANDLER_DECODE,
+  HANDLER_REGION,
+  HANDLER_RELOOKUP,
+  type MemoryLayout,
+  OP,
+  PAGE_CODE,
+  PAGE_DIRTY,
+  REGION_BUDGET,
+  S,
+  SIDE,
+  TARGET_MARK,
+  XTLB_ENTRIES,
 } from "./layout.ts";
 import { entryOf, loadOf, storeOf, tagHits } from "./mmu.ts";
 import { callRegion } from "./regions.ts";
 import { interruptPossible } from "./traps.ts";
 
-const signedLoad = (size: number, addr: Expr): Expr => (size === 8 ? i64.load : size === 4 ? i64.load32_s : size === 2 ? i64.load16_s : i64.load8_s)(addr);
-const signExtend = (size: number, v: Expr): Expr => (size === 4 ? i64.extend32_s(v) : size === 2 ? i64.extend16_s(v) : i64.extend8_s(v));
+const signedLoad = (size: number, addr: Expr): Expr =>
+  (size === 8 ? i64.load : size === 4 ? i64.load32_s : size === 2 ? i64.load16_s : i64.load8_s)(addr);
+const signExtend = (size: number, v: Expr): Expr =>
+  size === 4 ? i64.extend32_s(v) : size === 2 ? i64.extend16_s(v) : i64.extend8_s(v);
 
 /** Builds `run(h) -> exit`. Tier 1 hears of an operation every `hotCount` (a power of two) jumps to it. */
-export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signatures: SignatureTable, hotCount: number): CompiledFunc {
+export function interpreterFunction(
+  m: MemoryLayout,
+  funcs: FuncIndex,
+  signatures: SignatureTable,
+  hotCount: number,
+): CompiledFunc {
   const h = local(I32, "h");
   const ip = local(I32, "ip");
   const page = local(I32, "page");
@@ -56,7 +100,9 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
   const advance: Stmt[] = [set(ip, i32.add(ip, i32.shl(length, 3))), br(next)];
   const leavePage = (target: Expr): Stmt[] => [set(pcLocal, target), br(lookup)];
   /** After the host ran: something may want attention before the next instruction. */
-  const attendIfAsked: Stmt[] = [iff(S.attention.get(h), [set(pcLocal, i64.add(currentPc, i64.extend_u(length))), br(attend)])];
+  const attendIfAsked: Stmt[] = [
+    iff(S.attention.get(h), [set(pcLocal, i64.add(currentPc, i64.extend_u(length))), br(attend)]),
+  ];
   /** Counts a jump to `ip`; every `hotCount`-th time tier 1 hears of it. */
   const countJump = (): Stmt[] => {
     const side = local(I32, "side");
@@ -88,7 +134,9 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
   };
   /** After an atomic store: pages with code, or that PMP keeps out of the TLB, are looked after. */
   const stored = (host: Local, size: number): Stmt[] => [
-    iff(i32.ne(i32.and(i32.load8_u(i32.shr_u(host, 12), m.pageFlags), PAGE_DIRTY | PAGE_CODE), PAGE_DIRTY), [callStmt("ramStored", host, i32.const(size))]),
+    iff(i32.ne(i32.and(i32.load8_u(i32.shr_u(host, 12), m.pageFlags), PAGE_DIRTY | PAGE_CODE), PAGE_DIRTY), [
+      callStmt("ramStored", host, i32.const(size)),
+    ]),
   ];
 
   const effects: Record<string, (args: readonly Expr[], data: unknown) => readonly Stmt[]> = {
@@ -96,7 +144,9 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
     frd: ([e]) => [i64.store(i32.add(h, field16(OP.rd)), e!), S.fsDirty.set(h, 1)],
     fp: (_a, data) => [
       br(illegal, S.fsOff.get(h)),
-      ...((data as { rounding: boolean }).rounding ? [br(illegal, i32.and(i32.eq(i32.load8_u(ip, OP.rm), 7), i32.gt_u(S.frm.get(h), 4)))] : []),
+      ...((data as { rounding: boolean }).rounding
+        ? [br(illegal, i32.and(i32.eq(i32.load8_u(ip, OP.rm), 7), i32.gt_u(S.frm.get(h), 4)))]
+        : []),
     ],
     load([address], data) {
       const { size, signed, to } = data as LoadInfo;
@@ -181,7 +231,12 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
         ...advance,
       ];
     },
-    "jump-imm": () => [set(ip, i32.add(ip, i32.shl(i32.load(ip, OP.imm), 3))), ...leaveIfOutside, ...countJump(), br(next)],
+    "jump-imm": () => [
+      set(ip, i32.add(ip, i32.shl(i32.load(ip, OP.imm), 3))),
+      ...leaveIfOutside,
+      ...countJump(),
+      br(next),
+    ],
     jump: ([target]) => {
       const side = local(I32, "side");
       const distance = local(I64, "distance");
@@ -192,9 +247,19 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
           set(distance, i64.sub(pcLocal, currentPc)),
           set(side, i32.add(page, i32.shr_u(i32.sub(ip, page), 1))),
           // Not where the slot of a region stands that begins with this very jump.
-          iff(i32.and(i64.lt_u(i64.add(distance, 1 << 28), 1 << 29), i32.ge_u(i32.sub(i32.load(side, CODE.side + SIDE.table), 1), TARGET_MARK - 1)), [
-            i32.store(side, i32.or(TARGET_MARK, i32.and(i32.shr_s(i32.wrap(distance), 1), 0x3fffffff)), CODE.side + SIDE.table),
-          ]),
+          iff(
+            i32.and(
+              i64.lt_u(i64.add(distance, 1 << 28), 1 << 29),
+              i32.ge_u(i32.sub(i32.load(side, CODE.side + SIDE.table), 1), TARGET_MARK - 1),
+            ),
+            [
+              i32.store(
+                side,
+                i32.or(TARGET_MARK, i32.and(i32.shr_s(i32.wrap(distance), 1), 0x3fffffff)),
+                CODE.side + SIDE.table,
+              ),
+            ],
+          ),
         ]),
         br(lookup),
       ];
@@ -210,8 +275,18 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
       iff(interruptPossible(h), [set(pcLocal, i64.add(currentPc, 4)), br(attend)]),
       ret(EXIT.wfi),
     ],
-    mret: () => [br(illegal, i32.ne(S.priv.get(h), 3)), callStmt("trapReturn", h, i32.const(3)), set(pcLocal, S.pc.get(h)), br(attend)],
-    sret: () => [br(illegal, call(I32, "privileged", h, i32.const(1))), callStmt("trapReturn", h, i32.const(1)), set(pcLocal, S.pc.get(h)), br(attend)],
+    mret: () => [
+      br(illegal, i32.ne(S.priv.get(h), 3)),
+      callStmt("trapReturn", h, i32.const(3)),
+      set(pcLocal, S.pc.get(h)),
+      br(attend),
+    ],
+    sret: () => [
+      br(illegal, call(I32, "privileged", h, i32.const(1))),
+      callStmt("trapReturn", h, i32.const(1)),
+      set(pcLocal, S.pc.get(h)),
+      br(attend),
+    ],
     "sfence.vma": ([address, asid]) => [
       br(illegal, call(I32, "privileged", h, i32.const(2))),
       callStmt("sfence", h, address!, asid!, i32.eqz(field16(OP.rs1)), i32.eqz(field16(OP.rs2))),
@@ -228,8 +303,16 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
       checkFault,
       ...attendIfAsked,
     ],
-    "cbo.clean": ([address]) => [br(illegal, i32.eqz(call(I32, "cboAllowed", h, i32.const(6)))), callStmt("cboCheck", h, address!), checkFault],
-    "cbo.inval": ([address]) => [br(illegal, i32.eqz(call(I32, "cboAllowed", h, i32.const(4)))), callStmt("cboCheck", h, address!), checkFault],
+    "cbo.clean": ([address]) => [
+      br(illegal, i32.eqz(call(I32, "cboAllowed", h, i32.const(6)))),
+      callStmt("cboCheck", h, address!),
+      checkFault,
+    ],
+    "cbo.inval": ([address]) => [
+      br(illegal, i32.eqz(call(I32, "cboAllowed", h, i32.const(4)))),
+      callStmt("cboCheck", h, address!),
+      checkFault,
+    ],
   };
   /** After a slow load the destination is not written yet, so attention waits for the end of the instruction. */
   const attentionAfter: Stmt[] = [iff(S.attention.get(h), [S.budget.set(h, budget), set(budget, 0)])];
@@ -242,7 +325,17 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
     return [
       ...spill,
       S.fa.set(h, source),
-      set(status, call(I32, "csrAccess", h, i32.load(ip, OP.imm), i32.const((data as { operation: number }).operation), i32.load8_u(ip, OP.rm))),
+      set(
+        status,
+        call(
+          I32,
+          "csrAccess",
+          h,
+          i32.load(ip, OP.imm),
+          i32.const((data as { operation: number }).operation),
+          i32.load8_u(ip, OP.rm),
+        ),
+      ),
       br(illegal, i32.eq(status, 1)),
       i64.store(i32.add(h, field16(OP.rd)), S.result.get(h)),
       // 2: the change reaches translation, privilege or interrupts: look everything up again.
@@ -333,10 +426,7 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
         set(budget, i32.add(budget, 1)),
         S.pc.set(h, currentPc),
         set(entry, call(I32, "fetchSingle", h)),
-        iff(i32.eqz(entry), [
-          set(budget, i32.sub(budget, 1)),
-          br(faulted),
-        ]),
+        iff(i32.eqz(entry), [set(budget, i32.sub(budget, 1)), br(faulted)]),
         set(ip, i32.add(i32.sub(ip, page), entry)),
         set(page, entry),
         br(next),
@@ -346,13 +436,19 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
       const side = local(I32, "side");
       f.scope([
         set(side, i32.add(page, i32.shr_u(i32.sub(ip, page), 1))),
-        iff(i32.lt_u(budget, REGION_BUDGET), [set(handler, i32.load16_u(side, CODE.side + SIDE.handler)), br(dispatch)]),
+        iff(i32.lt_u(budget, REGION_BUDGET), [
+          set(handler, i32.load16_u(side, CODE.side + SIDE.handler)),
+          br(dispatch),
+        ]),
         S.pc.set(h, currentPc),
         S.budget.set(h, i32.add(budget, 1)),
         set(handler, callRegion(i32.load(side, CODE.side + SIDE.table), h, i32.const(0))),
         iff(i32.eqz(handler), [
           // It left before its first instruction: that one is not for translated code now.
-          iff(i32.eq(S.budget.get(h), i32.add(budget, 1)), [set(handler, i32.load16_u(side, CODE.side + SIDE.handler)), br(dispatch)]),
+          iff(i32.eq(S.budget.get(h), i32.add(budget, 1)), [
+            set(handler, i32.load16_u(side, CODE.side + SIDE.handler)),
+            br(dispatch),
+          ]),
           set(pcLocal, S.pc.get(h)),
           set(budget, S.budget.get(h)),
           br(attend),
@@ -380,7 +476,12 @@ export function interpreterFunction(m: MemoryLayout, funcs: FuncIndex, signature
   f.stmts([set(pcLocal, currentPc), iff(S.attention.get(h), [set(budget, S.budget.get(h)), br(attend)]), br(exit)]);
   f.end(); // next
   f.end(); // illegal
-  f.stmts([set(cause, CAUSE.illegal), S.pc.set(h, currentPc), set(tval, i64.extend_u(call(I32, "rawInstruction", h))), br(trapped)]);
+  f.stmts([
+    set(cause, CAUSE.illegal),
+    S.pc.set(h, currentPc),
+    set(tval, i64.extend_u(call(I32, "rawInstruction", h))),
+    br(trapped),
+  ]);
   f.end(); // trapped: cause and tval are known
   f.stmts([
     S.budget.set(h, i32.add(budget, 1)),

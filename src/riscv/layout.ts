@@ -156,7 +156,14 @@ export const FILL_LOG = 256;
  * that of operation 0; the header lies before it: which 64-byte chunks hold decoded instructions (a bit each), and the
  * place of the page itself in this memory.
  */
-export const CODE = { header: 64, chunks: -64, hostPage: -56, slots: 2050, side: 2050 * 16, stride: 64 + 2050 * 16 + 2048 * 8 + 32 } as const;
+export const CODE = {
+  header: 64,
+  chunks: -64,
+  hostPage: -56,
+  slots: 2050,
+  side: 2050 * 16,
+  stride: 64 + 2050 * 16 + 2048 * 8 + 32,
+} as const;
 /**
  * Beside each operation, 8 bytes in the same page from CODE.side on: the table slot of the region that begins here (0:
  * none; see TARGET_MARK), the operation's own handler while HANDLER_REGION stands in its place, and how often it was jumped to.
@@ -225,19 +232,61 @@ export function planMemory(hartCount: number, ramBytes: number, codeCapacity = 1
   const ram = align(scratch + hartCount * CODE.stride, 65536);
   const total = align(ram + ramBytes, 65536);
   if (total / 4096 > pages) throw new Error("planMemory: tables too small");
-  return { harts, rangeCount, ranges, csrKind, csrOffset, csrMask, pageFlags, writeEntry, codePage, contexts, hartCount, code, codeCapacity, scratch, ram, total };
+  return {
+    harts,
+    rangeCount,
+    ranges,
+    csrKind,
+    csrOffset,
+    csrMask,
+    pageFlags,
+    writeEntry,
+    codePage,
+    contexts,
+    hartCount,
+    code,
+    codeCapacity,
+    scratch,
+    ram,
+    total,
+  };
 }
 
 /** mstatus bits (privileged specification 3.1.6). */
 export const MSTATUS = {
-  SIE: 1n << 1n, MIE: 1n << 3n, SPIE: 1n << 5n, MPIE: 1n << 7n, SPP: 1n << 8n, MPP: 3n << 11n, FS: 3n << 13n, VS: 3n << 9n,
-  MPRV: 1n << 17n, SUM: 1n << 18n, MXR: 1n << 19n, TVM: 1n << 20n, TW: 1n << 21n, TSR: 1n << 22n, UXL: 3n << 32n, SXL: 3n << 34n, SD: 1n << 63n,
+  SIE: 1n << 1n,
+  MIE: 1n << 3n,
+  SPIE: 1n << 5n,
+  MPIE: 1n << 7n,
+  SPP: 1n << 8n,
+  MPP: 3n << 11n,
+  FS: 3n << 13n,
+  VS: 3n << 9n,
+  MPRV: 1n << 17n,
+  SUM: 1n << 18n,
+  MXR: 1n << 19n,
+  TVM: 1n << 20n,
+  TW: 1n << 21n,
+  TSR: 1n << 22n,
+  UXL: 3n << 32n,
+  SXL: 3n << 34n,
+  SD: 1n << 63n,
 } as const;
 
 /** Exception causes (privileged specification table 3.6). */
 export const CAUSE = {
-  fetchMisaligned: 0, fetchAccess: 1, illegal: 2, breakpoint: 3, loadMisaligned: 4, loadAccess: 5, storeMisaligned: 6, storeAccess: 7,
-  ecallU: 8, fetchPage: 12, loadPage: 13, storePage: 15,
+  fetchMisaligned: 0,
+  fetchAccess: 1,
+  illegal: 2,
+  breakpoint: 3,
+  loadMisaligned: 4,
+  loadAccess: 5,
+  storeMisaligned: 6,
+  storeAccess: 7,
+  ecallU: 8,
+  fetchPage: 12,
+  loadPage: 13,
+  storePage: 15,
 } as const;
 
 /** Kinds of access, as the page walk takes them. */

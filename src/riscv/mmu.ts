@@ -12,9 +12,45 @@
  * Invariants: a write entry exists only for a page that is marked dirty and has no decoded code; an entry exists only
  * for a page on which PMP answers the same for every byte.
  */
-import { block, br, call, callStmt, type Expr, f64, type Func, fn, I32, I64, i32, i64, iff, type Label, label, local, loop, ret, select, type Stmt, set } from "../wasm/ir.ts";
 import {
-  ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE, CODE, CONTEXTS_PER_HART, CTX, FILL_LOG, type MemoryLayout, PAGE_CODE, PAGE_DIRTY, PMP_ENTRIES, RANGE, S, TLB_ENTRIES, XTLB_ENTRIES,
+  block,
+  br,
+  call,
+  callStmt,
+  type Expr,
+  type Func,
+  f64,
+  fn,
+  I32,
+  I64,
+  i32,
+  i64,
+  iff,
+  type Label,
+  label,
+  local,
+  loop,
+  ret,
+  type Stmt,
+  select,
+  set,
+} from "../wasm/ir.ts";
+import {
+  ACCESS_FETCH,
+  ACCESS_READ,
+  ACCESS_WRITE,
+  CODE,
+  CONTEXTS_PER_HART,
+  CTX,
+  FILL_LOG,
+  type MemoryLayout,
+  PAGE_CODE,
+  PAGE_DIRTY,
+  PMP_ENTRIES,
+  RANGE,
+  S,
+  TLB_ENTRIES,
+  XTLB_ENTRIES,
 } from "./layout.ts";
 
 /** The base of the TLB entry for an address, in a table at `base` (an i32) with `entries` entries. */
@@ -28,7 +64,10 @@ export const tagHits = (entry: Expr, address: Expr, size: number, offset = 0): E
 /** The tag of an invalid entry at the ends of a table; all others have 0. */
 const NO_PAGE = 0x2000;
 /** Marks both end entries of a table invalid. */
-const clearEnds = (c: Expr, table: number, entries = TLB_ENTRIES): Stmt[] => [i64.store(c, NO_PAGE, table), i64.store(c, NO_PAGE, table + (entries - 1) * 16)];
+const clearEnds = (c: Expr, table: number, entries = TLB_ENTRIES): Stmt[] => [
+  i64.store(c, NO_PAGE, table),
+  i64.store(c, NO_PAGE, table + (entries - 1) * 16),
+];
 
 const pageOf = (a: Expr): Expr => i64.and(a, -4096);
 
@@ -42,8 +81,10 @@ const raise = (h: Expr, cause: Expr | number, tval: Expr): Stmt[] => [
 const failedPart = (h: Expr, va: Expr): Expr => i64.add(va, i64.extend_u(i32.sub(S.ioFault.get(h), 1)));
 
 /** cause of a page fault (12, 13, 15) or an access fault (1, 5, 7) for an access kind (0 R, 1 W, 2 X). */
-const pageFault = (access: Expr): Expr => select(i32.eq(access, ACCESS_FETCH), i32.const(12), i32.add(13, i32.shl(access, 1)));
-const accessFault = (access: Expr): Expr => select(i32.eq(access, ACCESS_FETCH), i32.const(1), i32.add(5, i32.shl(access, 1)));
+const pageFault = (access: Expr): Expr =>
+  select(i32.eq(access, ACCESS_FETCH), i32.const(12), i32.add(13, i32.shl(access, 1)));
+const accessFault = (access: Expr): Expr =>
+  select(i32.eq(access, ACCESS_FETCH), i32.const(1), i32.add(5, i32.shl(access, 1)));
 
 /** Builds the functions for a memory layout. */
 export function mmuFunctions(m: MemoryLayout): Func[] {
@@ -81,36 +122,43 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
   });
 
   /** PMP: may `priv` do `access` on all of [pa, pa+size)? An entry that covers only a part of it denies (3.7.1). */
-  define("pmpAllows", { h: I32, pa: I64, size: I32, access: I32, priv: I32 }, [I32], ({ h, pa, size, access, priv }) => {
-    const i = local(I32, "i");
-    const last = local(I64, "last");
-    const cfg = local(I32, "cfg");
-    const e = local(I32, "e");
-    const next = label("next");
-    const done = label("done");
-    return [
-      iff(i32.eqz(S.pmpActive.get(h)), [ret(i32.or(i32.eq(priv, 3), i32.eqz(S.pmpCount.get(h))))]),
-      set(last, i64.add(pa, i64.sub(i64.extend_u(size), 1))),
-      set(i, 0),
-      block(done, [
-        loop(next, [
-          br(done, i32.eq(i, PMP_ENTRIES)),
-          set(cfg, i32.load(i32.add(h, i32.shl(i, 2)), S.pmpCfg.offset)),
-          set(e, i32.add(h, i32.shl(i, 3))),
-          // A field of 0 in A (bits 3-4) means off; its range is empty (lo > hi).
-          iff(i32.and(i64.ge_u(last, i64.load(e, S.pmpLo.offset)), i64.le_u(pa, i64.load(e, S.pmpHi.offset))), [
-            iff(i32.or(i64.lt_u(pa, i64.load(e, S.pmpLo.offset)), i64.gt_u(last, i64.load(e, S.pmpHi.offset))), [ret(0)]),
-            // M-mode obeys locked entries only.
-            iff(i32.and(i32.eq(priv, 3), i32.eqz(i32.and(cfg, 0x80))), [ret(1)]),
-            ret(i32.and(i32.shr_u(cfg, access), 1)),
+  define(
+    "pmpAllows",
+    { h: I32, pa: I64, size: I32, access: I32, priv: I32 },
+    [I32],
+    ({ h, pa, size, access, priv }) => {
+      const i = local(I32, "i");
+      const last = local(I64, "last");
+      const cfg = local(I32, "cfg");
+      const e = local(I32, "e");
+      const next = label("next");
+      const done = label("done");
+      return [
+        iff(i32.eqz(S.pmpActive.get(h)), [ret(i32.or(i32.eq(priv, 3), i32.eqz(S.pmpCount.get(h))))]),
+        set(last, i64.add(pa, i64.sub(i64.extend_u(size), 1))),
+        set(i, 0),
+        block(done, [
+          loop(next, [
+            br(done, i32.eq(i, PMP_ENTRIES)),
+            set(cfg, i32.load(i32.add(h, i32.shl(i, 2)), S.pmpCfg.offset)),
+            set(e, i32.add(h, i32.shl(i, 3))),
+            // A field of 0 in A (bits 3-4) means off; its range is empty (lo > hi).
+            iff(i32.and(i64.ge_u(last, i64.load(e, S.pmpLo.offset)), i64.le_u(pa, i64.load(e, S.pmpHi.offset))), [
+              iff(i32.or(i64.lt_u(pa, i64.load(e, S.pmpLo.offset)), i64.gt_u(last, i64.load(e, S.pmpHi.offset))), [
+                ret(0),
+              ]),
+              // M-mode obeys locked entries only.
+              iff(i32.and(i32.eq(priv, 3), i32.eqz(i32.and(cfg, 0x80))), [ret(1)]),
+              ret(i32.and(i32.shr_u(cfg, access), 1)),
+            ]),
+            set(i, i32.add(i, 1)),
+            br(next),
           ]),
-          set(i, i32.add(i, 1)),
-          br(next),
         ]),
-      ]),
-      ret(i32.eq(priv, 3)),
-    ];
-  });
+        ret(i32.eq(priv, 3)),
+      ];
+    },
+  );
 
   /** A 64-bit read of physical memory for the page walk: RAM, or a device; S.ioFault says whether it failed. */
   define("physLoad64", { h: I32, pa: I64 }, [I64], ({ h, pa }) => {
@@ -120,7 +168,13 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
       set(host, call(I32, "ramAt", pa, i32.const(0))),
       iff(host, [ret(i64.load(host), I64)]),
       iff(i64.ge_u(pa, 1n << 53n), [S.ioFault.set(h, 1), ret(0, I64)]),
-      ret(i64.or(i64.extend_u(call(I32, "mmioLoad", h, f64.convert_i64_u(pa), i32.const(8))), i64.shl(i64.extend_u(S.ioHigh.get(h)), 32)), I64),
+      ret(
+        i64.or(
+          i64.extend_u(call(I32, "mmioLoad", h, f64.convert_i64_u(pa), i32.const(8))),
+          i64.shl(i64.extend_u(S.ioHigh.get(h)), 32),
+        ),
+        I64,
+      ),
     ];
   });
 
@@ -218,7 +272,16 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
           ]),
           S.walkLevel.set(h, i32.wrap(shift)),
           set(wanted, i64.sub(i64.shl(1, i64.add(i64.extend_u(i32.mul(i, 9)), 12)), 1)),
-          ret(i64.or(i64.and(i64.shl(ppn, 12), i64.xor(wanted, -1)), i64.and(select(i64.ne(bit(63), 0), i64.or(i64.and(i64.shl(ppn, 12), wanted), i64.and(va, 4095)), va), wanted)), I64),
+          ret(
+            i64.or(
+              i64.and(i64.shl(ppn, 12), i64.xor(wanted, -1)),
+              i64.and(
+                select(i64.ne(bit(63), 0), i64.or(i64.and(i64.shl(ppn, 12), wanted), i64.and(va, 4095)), va),
+                wanted,
+              ),
+            ),
+            I64,
+          ),
         ]),
         ...raise(h, pageFault(access), va),
         ret(-1n, I64),
@@ -293,7 +356,11 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
         // Which entry may write the page: one place, or -1 for several. `purgeWrites` uses it.
         set(page, i32.shl(page, 2)),
         set(n, i32.load(page, m.writeEntry)),
-        iff(i32.eqz(n), [i32.store(page, entry, m.writeEntry)], [iff(i32.ne(n, entry), [i32.store(page, -1, m.writeEntry)])]),
+        iff(
+          i32.eqz(n),
+          [i32.store(page, entry, m.writeEntry)],
+          [iff(i32.ne(n, entry), [i32.store(page, -1, m.writeEntry)])],
+        ),
       ]),
     ];
   });
@@ -339,7 +406,9 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
 
   /** Makes one entry invalid: a tag that belongs to another index. */
   define("clearEntry", { c: I32, e: I32 }, [], ({ c, e }) => {
-    const ends = [CTX.read, CTX.write - 16, CTX.write, CTX.fetch - 16, CTX.fetch, CTX.log - 16].map((at) => i32.eq(e, i32.add(c, at)));
+    const ends = [CTX.read, CTX.write - 16, CTX.write, CTX.fetch - 16, CTX.fetch, CTX.log - 16].map((at) =>
+      i32.eq(e, i32.add(c, at)),
+    );
     return [i64.store(e, select(ends.reduce(i32.or), i64.const(NO_PAGE), i64.const(0)))];
   });
 
@@ -378,7 +447,9 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
   /** sfence.vma with an ASID: empties the contexts of that ASID (global mappings may go too: allowed). */
   define("flushAsid", { h: I32, asid: I64 }, [], ({ h, asid }) =>
     eachContext(h, (c) => [
-      iff(i64.eq(i64.and(i64.shr_u(i64.load(c, CTX.satp), 44), 0xffff), i64.and(asid, 0xffff)), [callStmt("flushContext", c)]),
+      iff(i64.eq(i64.and(i64.shr_u(i64.load(c, CTX.satp), 44), 0xffff), i64.and(asid, 0xffff)), [
+        callStmt("flushContext", c),
+      ]),
     ]),
   );
 
@@ -450,7 +521,14 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
     const dpriv = local(I32, "dpriv");
     const key = (p: Expr, withBits: boolean): Expr =>
       withBits
-        ? i32.or(i32.or(p, 16), select(i32.eq(p, 1), i32.and(i32.shr_u(i32.wrap(status), 16), 12), i32.and(i32.shr_u(i32.wrap(status), 16), select(i32.eq(p, 3), i32.const(0), i32.const(8)))))
+        ? i32.or(
+            i32.or(p, 16),
+            select(
+              i32.eq(p, 1),
+              i32.and(i32.shr_u(i32.wrap(status), 16), 12),
+              i32.and(i32.shr_u(i32.wrap(status), 16), select(i32.eq(p, 3), i32.const(0), i32.const(8))),
+            ),
+          )
         : i32.or(p, 16);
     const satp = (p: Expr): Expr => select(i32.eq(p, 3), i64.const(0), S.satp.get(h));
     return [
@@ -472,7 +550,10 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
       set(key, i32.load(c, CTX.key)),
       set(pa, call(I64, "translate", h, va, access, key, i64.load(c, CTX.satp))),
       iff(i64.eq(pa, -1), [ret(-1n, I64)]),
-      iff(i32.eqz(call(I32, "pmpAllows", h, pa, size, access, i32.and(key, 3))), [...raise(h, accessFault(access), va), ret(-1n, I64)]),
+      iff(i32.eqz(call(I32, "pmpAllows", h, pa, size, access, i32.and(key, 3))), [
+        ...raise(h, accessFault(access), va),
+        ret(-1n, I64),
+      ]),
       ret(pa, I64),
     ];
   });
@@ -500,11 +581,23 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
       iff(crosses(va, size), [
         // Both pages are checked before anything is read; the fault's address is the first byte it concerns.
         iff(i64.eq(call(I64, "dataAddress", h, c, va, i32.const(1), i32.const(ACCESS_READ)), -1), [ret(0, I64)]),
-        iff(i64.eq(call(I64, "dataAddress", h, c, pageOf(i64.add(va, 4095)), i32.const(1), i32.const(ACCESS_READ)), -1), [ret(0, I64)]),
+        iff(
+          i64.eq(call(I64, "dataAddress", h, c, pageOf(i64.add(va, 4095)), i32.const(1), i32.const(ACCESS_READ)), -1),
+          [ret(0, I64)],
+        ),
         set(i, 0),
         set(v, 0),
         loop(next, [
-          set(v, i64.or(v, i64.shl(call(I64, "loadSlow", h, i64.add(va, i64.extend_u(i)), i32.const(1)), i64.extend_u(i32.shl(i, 3))))),
+          set(
+            v,
+            i64.or(
+              v,
+              i64.shl(
+                call(I64, "loadSlow", h, i64.add(va, i64.extend_u(i)), i32.const(1)),
+                i64.extend_u(i32.shl(i, 3)),
+              ),
+            ),
+          ),
           set(i, i32.add(i, 1)),
           br(next, i32.and(i32.lt_u(i, size), i32.eqz(S.fault.get(h)))),
         ]),
@@ -514,9 +607,18 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
       iff(i64.eq(pa, -1), [ret(0, I64)]),
       set(host, call(I32, "ramAt", pa, i32.const(0))),
       iff(host, [
-        iff(call(I32, "pmpAllows", h, pageOf(pa), i32.const(4096), i32.const(ACCESS_READ), i32.and(i32.load(c, CTX.key), 3)), [
-          callStmt("fill", h, c, i32.const(CTX.read), va, host),
-        ]),
+        iff(
+          call(
+            I32,
+            "pmpAllows",
+            h,
+            pageOf(pa),
+            i32.const(4096),
+            i32.const(ACCESS_READ),
+            i32.and(i32.load(c, CTX.key), 3),
+          ),
+          [callStmt("fill", h, c, i32.const(CTX.read), va, host)],
+        ),
         ...sized(size, (s) => ret(loadOf(s, host), I64)),
       ]),
       S.ioFault.set(h, 0),
@@ -545,10 +647,19 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
       ]),
       iff(crosses(va, size), [
         iff(i64.eq(call(I64, "dataAddress", h, c, va, i32.const(1), i32.const(ACCESS_WRITE)), -1), [ret()]),
-        iff(i64.eq(call(I64, "dataAddress", h, c, pageOf(i64.add(va, 4095)), i32.const(1), i32.const(ACCESS_WRITE)), -1), [ret()]),
+        iff(
+          i64.eq(call(I64, "dataAddress", h, c, pageOf(i64.add(va, 4095)), i32.const(1), i32.const(ACCESS_WRITE)), -1),
+          [ret()],
+        ),
         set(i, 0),
         loop(next, [
-          callStmt("storeSlow", h, i64.add(va, i64.extend_u(i)), i64.shr_u(v, i64.extend_u(i32.shl(i, 3))), i32.const(1)),
+          callStmt(
+            "storeSlow",
+            h,
+            i64.add(va, i64.extend_u(i)),
+            i64.shr_u(v, i64.extend_u(i32.shl(i, 3))),
+            i32.const(1),
+          ),
           set(i, i32.add(i, 1)),
           br(next, i32.and(i32.lt_u(i, size), i32.eqz(S.fault.get(h)))),
         ]),
@@ -573,9 +684,10 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
   /** Fills a write entry if the page may have one: no decoded code, PMP uniform. */
   define("fillWrite", { h: I32, c: I32, va: I64, pa: I64, host: I32 }, [], ({ h, c, va, pa, host }) => [
     iff(i32.and(i32.load8_u(i32.shr_u(host, 12), m.pageFlags), PAGE_CODE), [ret()]),
-    iff(call(I32, "pmpAllows", h, pageOf(pa), i32.const(4096), i32.const(ACCESS_WRITE), i32.and(i32.load(c, CTX.key), 3)), [
-      callStmt("fill", h, c, i32.const(CTX.write), va, host),
-    ]),
+    iff(
+      call(I32, "pmpAllows", h, pageOf(pa), i32.const(4096), i32.const(ACCESS_WRITE), i32.and(i32.load(c, CTX.key), 3)),
+      [callStmt("fill", h, c, i32.const(CTX.write), va, host)],
+    ),
   ]);
 
   /**
@@ -588,7 +700,10 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
     const c = local(I32, "c");
     return [
       set(c, S.tlb.get(h)),
-      iff(i64.ne(i64.and(va, i64.extend_u(i32.sub(size, 1))), 0), [...raise(h, i32.add(4, i32.shl(access, 1)), va), ret(0)]),
+      iff(i64.ne(i64.and(va, i64.extend_u(i32.sub(size, 1))), 0), [
+        ...raise(h, i32.add(4, i32.shl(access, 1)), va),
+        ret(0),
+      ]),
       set(pa, call(I64, "dataAddress", h, c, va, size, access)),
       iff(i64.eq(pa, -1), [ret(0)]),
       set(host, call(I32, "ramAt", pa, access)),
@@ -617,20 +732,35 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
       set(pa, i64.load(c, CTX.satp)),
       // Where PMP does not allow the whole page, instructions come one at a time, each checked.
       set(pa, call(I64, "translate", h, pc, i32.const(ACCESS_FETCH), i32.load(c, CTX.key), pa)),
-      iff(i32.eqz(call(I32, "pmpAllows", h, pageOf(pa), i32.const(4096), i32.const(ACCESS_FETCH), i32.and(i32.load(c, CTX.key), 3))), [
-        S.pc.set(h, pc),
-        ret(call(I32, "fetchSingle", h)),
-      ], [
-        set(e, entryOf(i32.add(c, CTX.fetch), pc, XTLB_ENTRIES)),
-        i64.store(e, pageOf(pc)),
-        i32.store(e, code, 8),
-        callStmt("logFill", c, e),
-        iff(S.walkLevel.get(h), [
-          set(pa, i64.add(12, i64.extend_u(S.walkLevel.get(h)))),
-          iff(i64.lt_u(i64.and(pc, i64.shl(-1, pa)), i64.load(c, CTX.superLo)), [i64.store(c, i64.and(pc, i64.shl(-1, pa)), CTX.superLo)]),
-          iff(i64.gt_u(i64.or(pc, i64.sub(i64.shl(1, pa), 1)), i64.load(c, CTX.superHi)), [i64.store(c, i64.or(pc, i64.sub(i64.shl(1, pa), 1)), CTX.superHi)]),
-        ]),
-      ]),
+      iff(
+        i32.eqz(
+          call(
+            I32,
+            "pmpAllows",
+            h,
+            pageOf(pa),
+            i32.const(4096),
+            i32.const(ACCESS_FETCH),
+            i32.and(i32.load(c, CTX.key), 3),
+          ),
+        ),
+        [S.pc.set(h, pc), ret(call(I32, "fetchSingle", h))],
+        [
+          set(e, entryOf(i32.add(c, CTX.fetch), pc, XTLB_ENTRIES)),
+          i64.store(e, pageOf(pc)),
+          i32.store(e, code, 8),
+          callStmt("logFill", c, e),
+          iff(S.walkLevel.get(h), [
+            set(pa, i64.add(12, i64.extend_u(S.walkLevel.get(h)))),
+            iff(i64.lt_u(i64.and(pc, i64.shl(-1, pa)), i64.load(c, CTX.superLo)), [
+              i64.store(c, i64.and(pc, i64.shl(-1, pa)), CTX.superLo),
+            ]),
+            iff(i64.gt_u(i64.or(pc, i64.sub(i64.shl(1, pa), 1)), i64.load(c, CTX.superHi)), [
+              i64.store(c, i64.or(pc, i64.sub(i64.shl(1, pa), 1)), CTX.superHi),
+            ]),
+          ]),
+        ],
+      ),
       ret(code),
     ];
   });
@@ -645,10 +775,15 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
       set(pa, call(I64, "translate", h, pc, i32.const(ACCESS_FETCH), i32.load(c, CTX.key), i64.load(c, CTX.satp))),
       iff(i64.eq(pa, -1), [ret(0)]),
       set(host, call(I32, "ramAt", pa, i32.const(0))),
-      iff(i32.or(i32.eqz(host), i32.eqz(call(I32, "pmpAllows", h, pa, i32.const(2), i32.const(ACCESS_FETCH), i32.and(i32.load(c, CTX.key), 3)))), [
-        ...raise(h, 1, pc),
-        ret(0),
-      ]),
+      iff(
+        i32.or(
+          i32.eqz(host),
+          i32.eqz(
+            call(I32, "pmpAllows", h, pa, i32.const(2), i32.const(ACCESS_FETCH), i32.and(i32.load(c, CTX.key), 3)),
+          ),
+        ),
+        [...raise(h, 1, pc), ret(0)],
+      ),
       ret(host),
     ];
   });

@@ -7,7 +7,13 @@ import { entryOf } from "./mmu.ts";
 export const REGION_SIGNATURE = { params: [I32, I32], results: [I32] } as const;
 
 /** Calls the region at table slot `index`. */
-export const callRegion = (index: Expr, h: Expr, depth: Expr): Expr => ({ k: "calli", t: I32, sig: REGION_SIGNATURE, index, args: [h, depth] });
+export const callRegion = (index: Expr, h: Expr, depth: Expr): Expr => ({
+  k: "calli",
+  t: I32,
+  sig: REGION_SIGNATURE,
+  index,
+  args: [h, depth],
+});
 
 export function regionFunctions(): Func[] {
   /** Runs the region that begins at S.pc, if there is one; else does nothing, and the caller leaves for the interpreter. */
@@ -28,4 +34,3 @@ export function regionFunctions(): Func[] {
   });
   return [callGuest];
 }
-

@@ -2,7 +2,26 @@
  * What system instructions do, as generated code: privilege checks, fences, cache blocks, and the CSRs that software
  * touches most. All other CSRs are the host's (csr.ts), by the import `csrSlow`.
  */
-import { br, call, callStmt, type Expr, type Func, fn, I32, I64, i32, i64, iff, label, local, loop, ret, select, set, type Stmt } from "../wasm/ir.ts";
+import {
+  br,
+  call,
+  callStmt,
+  type Expr,
+  type Func,
+  fn,
+  I32,
+  I64,
+  i32,
+  i64,
+  iff,
+  label,
+  local,
+  loop,
+  ret,
+  type Stmt,
+  select,
+  set,
+} from "../wasm/ir.ts";
 import { CAUSE, type MemoryLayout, S } from "./layout.ts";
 
 /** Kinds of CSR, as `csrKind` in memory tells: by the host; plain storage at `csrOffset` with a write mask. */
@@ -37,11 +56,16 @@ export function systemFunctions(m: MemoryLayout): Func[] {
     ];
   });
 
-  const sfence = fn("sfence", { h: I32, address: I64, asid: I64, allAddresses: I32, allAsids: I32 }, [], ({ h, address, asid, allAddresses, allAsids }) => [
-    iff(i32.eqz(allAddresses), [callStmt("flushPage", h, address), ret()]),
-    iff(i32.eqz(allAsids), [callStmt("flushAsid", h, asid), ret()]),
-    callStmt("flushAll", h),
-  ]);
+  const sfence = fn(
+    "sfence",
+    { h: I32, address: I64, asid: I64, allAddresses: I32, allAsids: I32 },
+    [],
+    ({ h, address, asid, allAddresses, allAsids }) => [
+      iff(i32.eqz(allAddresses), [callStmt("flushPage", h, address), ret()]),
+      iff(i32.eqz(allAsids), [callStmt("flushAsid", h, asid), ret()]),
+      callStmt("flushAll", h),
+    ],
+  );
 
   /** Are cache-block operations allowed here? `n` is the bit of menvcfg and senvcfg (CMO 19.3.1). */
   const cboAllowed = fn("cboAllowed", { h: I32, n: I32 }, [I32], ({ h, n }) => {
@@ -75,12 +99,23 @@ export function systemFunctions(m: MemoryLayout): Func[] {
   /** Management operations need a translation that may be read or written; their faults are store faults. */
   const cboCheck = fn("cboCheck", { h: I32, address: I64 }, [], ({ h, address }) => [
     iff(i64.eq(call(I64, "dataAddress", h, S.tlb.get(h), address, i32.const(1), i32.const(0)), -1), [
-      S.fault.set(h, select(i32.eq(S.fault.get(h), CAUSE.loadAccess + 1), i32.const(CAUSE.storeAccess + 1), i32.const(CAUSE.storePage + 1))),
+      S.fault.set(
+        h,
+        select(
+          i32.eq(S.fault.get(h), CAUSE.loadAccess + 1),
+          i32.const(CAUSE.storeAccess + 1),
+          i32.const(CAUSE.storePage + 1),
+        ),
+      ),
     ]),
   ]);
 
   const combine = (operation: Expr, old: Expr, source: Expr): Expr =>
-    select(i32.eqz(operation), source, select(i32.eq(operation, 1), i64.or(old, source), i64.and(old, i64.xor(source, -1))));
+    select(
+      i32.eqz(operation),
+      source,
+      select(i32.eq(operation, 1), i64.or(old, source), i64.and(old, i64.xor(source, -1))),
+    );
 
   /** Merges fsDirty into mstatus.FS (and SD), so that mstatus in memory is what software sees. */
   const syncStatus = fn("syncStatus", { h: I32 }, [], ({ h }) => {
@@ -106,7 +141,9 @@ export function systemFunctions(m: MemoryLayout): Func[] {
       S.mstatus.set(h, status),
       S.fsOff.set(h, i64.eqz(i64.and(status, 3n << 13n))),
       // MPRV, MPP, SUM, MXR choose translations.
-      iff(i64.ne(i64.and(i64.xor(old, status), (1n << 17n) | (3n << 11n) | (1n << 18n) | (1n << 19n)), 0), [callStmt("selectContexts", h)]),
+      iff(i64.ne(i64.and(i64.xor(old, status), (1n << 17n) | (3n << 11n) | (1n << 18n) | (1n << 19n)), 0), [
+        callStmt("selectContexts", h),
+      ]),
     ];
   });
 
@@ -114,36 +151,41 @@ export function systemFunctions(m: MemoryLayout): Func[] {
    * A CSR instruction: `operation` 0 write, 1 set, 2 clear of S.fa; `writes` is 0 for csrrs/csrrc with x0.
    * The old value is left in S.result.
    */
-  const csrAccess = fn("csrAccess", { h: I32, csr: I32, operation: I32, writes: I32 }, [I32], ({ h, csr, operation, writes }) => {
-    const kind = local(I32, "kind");
-    const at = local(I32, "at");
-    const old = local(I64, "old");
-    const mask = local(I64, "mask");
-    const value = local(I64, "value");
-    const slow: Stmt = ret(call(I32, "csrSlow", h, csr, operation, writes));
-    return [
-      set(kind, i32.load8_u(csr, m.csrKind)),
-      iff(i32.eq(kind, CSR_HOST), [slow]),
-      iff(i32.lt_u(S.priv.get(h), i32.and(i32.shr_u(csr, 8), 3)), [ret(CSR_ILLEGAL)]),
-      iff(i32.eq(kind, CSR_SSTATUS), [
-        callStmt("syncStatus", h),
-        set(old, i64.and(S.mstatus.get(h), SSTATUS_READ | (1n << 63n))),
-        iff(writes, [callStmt("writeStatus", h, combine(operation, old, S.fa.get(h)), i64.const(SSTATUS_WRITE))]),
+  const csrAccess = fn(
+    "csrAccess",
+    { h: I32, csr: I32, operation: I32, writes: I32 },
+    [I32],
+    ({ h, csr, operation, writes }) => {
+      const kind = local(I32, "kind");
+      const at = local(I32, "at");
+      const old = local(I64, "old");
+      const mask = local(I64, "mask");
+      const value = local(I64, "value");
+      const slow: Stmt = ret(call(I32, "csrSlow", h, csr, operation, writes));
+      return [
+        set(kind, i32.load8_u(csr, m.csrKind)),
+        iff(i32.eq(kind, CSR_HOST), [slow]),
+        iff(i32.lt_u(S.priv.get(h), i32.and(i32.shr_u(csr, 8), 3)), [ret(CSR_ILLEGAL)]),
+        iff(i32.eq(kind, CSR_SSTATUS), [
+          callStmt("syncStatus", h),
+          set(old, i64.and(S.mstatus.get(h), SSTATUS_READ | (1n << 63n))),
+          iff(writes, [callStmt("writeStatus", h, combine(operation, old, S.fa.get(h)), i64.const(SSTATUS_WRITE))]),
+          S.result.set(h, old),
+          // Setting SIE may let an interrupt in.
+          ret(i32.shl(i32.and(writes, bit(S.mstatus.get(h), 1)), 1)),
+        ]),
+        set(at, i32.add(h, i32.load16_u(i32.shl(csr, 1), m.csrOffset))),
+        set(old, i64.load(at)),
+        iff(writes, [
+          set(mask, i64.load(i32.shl(csr, 3), m.csrMask)),
+          set(value, combine(operation, old, S.fa.get(h))),
+          i64.store(at, i64.or(i64.and(old, i64.xor(mask, -1)), i64.and(value, mask))),
+        ]),
         S.result.set(h, old),
-        // Setting SIE may let an interrupt in.
-        ret(i32.shl(i32.and(writes, bit(S.mstatus.get(h), 1)), 1)),
-      ]),
-      set(at, i32.add(h, i32.load16_u(i32.shl(csr, 1), m.csrOffset))),
-      set(old, i64.load(at)),
-      iff(writes, [
-        set(mask, i64.load(i32.shl(csr, 3), m.csrMask)),
-        set(value, combine(operation, old, S.fa.get(h))),
-        i64.store(at, i64.or(i64.and(old, i64.xor(mask, -1)), i64.and(value, mask))),
-      ]),
-      S.result.set(h, old),
-      ret(CSR_OK),
-    ];
-  });
+        ret(CSR_OK),
+      ];
+    },
+  );
 
   return [privileged, sfence, cboAllowed, cboZero, cboCheck, syncStatus, writeStatus, csrAccess];
 }

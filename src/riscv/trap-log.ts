@@ -3,10 +3,31 @@ import type { Hart } from "./hart.ts";
 import { S } from "./layout.ts";
 
 const EXCEPTIONS = [
-  "misaligned_fetch", "fault_fetch", "illegal_instruction", "breakpoint", "misaligned_load", "fault_load", "misaligned_store", "fault_store",
-  "user_ecall", "supervisor_ecall", "hypervisor_ecall", "machine_ecall", "exec_page_fault", "load_page_fault", "reserved", "store_page_fault",
+  "misaligned_fetch",
+  "fault_fetch",
+  "illegal_instruction",
+  "breakpoint",
+  "misaligned_load",
+  "fault_load",
+  "misaligned_store",
+  "fault_store",
+  "user_ecall",
+  "supervisor_ecall",
+  "hypervisor_ecall",
+  "machine_ecall",
+  "exec_page_fault",
+  "load_page_fault",
+  "reserved",
+  "store_page_fault",
 ];
-const INTERRUPTS: Readonly<Record<number, string>> = { 1: "s_software", 3: "m_software", 5: "s_timer", 7: "m_timer", 9: "s_external", 11: "m_external" };
+const INTERRUPTS: Readonly<Record<number, string>> = {
+  1: "s_software",
+  3: "m_software",
+  5: "s_timer",
+  7: "m_timer",
+  9: "s_external",
+  11: "m_external",
+};
 
 /** The line for the trap that a hart is about to enter (the engine's `onTrap`). */
 export function trapLine(hart: Hart): string {

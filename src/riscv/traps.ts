@@ -2,7 +2,25 @@
  * Traps, returns from traps, and the choice of an interrupt, as generated code.
  * Privileged specification 3.1.6-3.1.9 (mstatus, delegation, mip), 3.3.2 (xRET), 12.1.3.
  */
-import { br, callStmt, type Expr, type Func, fn, I32, I64, i32, i64, iff, label, local, block, ret, select, set, type Stmt } from "../wasm/ir.ts";
+import {
+  block,
+  br,
+  callStmt,
+  type Expr,
+  type Func,
+  fn,
+  I32,
+  I64,
+  i32,
+  i64,
+  iff,
+  label,
+  local,
+  ret,
+  type Stmt,
+  select,
+  set,
+} from "../wasm/ir.ts";
 import { S } from "./layout.ts";
 
 const INTERRUPT = 1n << 63n;
@@ -79,14 +97,24 @@ export function trapFunctions(): Func[] {
     const enabled = local(I64, "enabled");
     const status = local(I64, "status");
     const priv = local(I32, "priv");
-    const choose = (): Stmt[] => PRIORITY.map((n) => iff(isSet(enabled, n), [callStmt("trapEnter", h, pc, i64.const(INTERRUPT | BigInt(n)), i64.const(0)), ret(1)]));
+    const choose = (): Stmt[] =>
+      PRIORITY.map((n) =>
+        iff(isSet(enabled, n), [callStmt("trapEnter", h, pc, i64.const(INTERRUPT | BigInt(n)), i64.const(0)), ret(1)]),
+      );
     return [
       set(pending, i64.and(i64.or(S.mipLines.get(h), S.mipSoft.get(h)), S.mie.get(h))),
       iff(i64.eqz(pending), [ret(0)]),
       set(status, S.mstatus.get(h)),
       set(priv, S.priv.get(h)),
       // Those not delegated: always below M-mode, in M-mode only with MIE.
-      set(enabled, select(i32.or(i32.lt_u(priv, 3), isSet(status, 3)), i64.and(pending, i64.xor(S.mideleg.get(h), -1)), i64.const(0))),
+      set(
+        enabled,
+        select(
+          i32.or(i32.lt_u(priv, 3), isSet(status, 3)),
+          i64.and(pending, i64.xor(S.mideleg.get(h), -1)),
+          i64.const(0),
+        ),
+      ),
       ...choose(),
       set(
         enabled,
@@ -113,12 +141,18 @@ export function trapFunctions(): Func[] {
           set(to, i32.and(i32.wrap(i64.shr_u(status, 11)), 3)),
           S.pc.set(h, S.mepc.get(h)),
           // MIE = MPIE, MPIE = 1, MPP = U.
-          set(status, i64.or(i64.and(status, ~((1n << 3n) | (3n << 11n))), i64.or(i64.shl(bit(status, 7), 3), 1n << 7n))),
+          set(
+            status,
+            i64.or(i64.and(status, ~((1n << 3n) | (3n << 11n))), i64.or(i64.shl(bit(status, 7), 3), 1n << 7n)),
+          ),
         ],
         [
           set(to, i32.and(i32.wrap(i64.shr_u(status, 8)), 1)),
           S.pc.set(h, S.sepc.get(h)),
-          set(status, i64.or(i64.and(status, ~((1n << 1n) | (1n << 8n))), i64.or(i64.shl(bit(status, 5), 1), 1n << 5n))),
+          set(
+            status,
+            i64.or(i64.and(status, ~((1n << 1n) | (1n << 8n))), i64.or(i64.shl(bit(status, 5), 1), 1n << 5n)),
+          ),
         ],
       ),
       // A return to a mode below M clears MPRV.
@@ -136,4 +170,3 @@ export function trapFunctions(): Func[] {
 /** True where an enabled interrupt may be pending: cheap test before `takeInterrupt`. */
 export const interruptPossible = (h: Expr): Expr =>
   i64.ne(i64.and(i64.or(S.mipLines.get(h), S.mipSoft.get(h)), S.mie.get(h)), 0);
-

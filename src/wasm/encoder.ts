@@ -89,7 +89,14 @@ export class ByteWriter {
 /** One import: a function of the host or of another module, a memory, or a table of functions. */
 export type Import =
   | { readonly kind: "func"; readonly module: string; readonly name: string; readonly sig: Signature }
-  | { readonly kind: "memory"; readonly module: string; readonly name: string; readonly initial: number; readonly maximum: number; readonly shared: boolean }
+  | {
+      readonly kind: "memory";
+      readonly module: string;
+      readonly name: string;
+      readonly initial: number;
+      readonly maximum: number;
+      readonly shared: boolean;
+    }
   | { readonly kind: "table"; readonly module: string; readonly name: string; readonly initial: number };
 
 /** A function body ready to be placed: its signature, its locals by type and its code without the final `end`. */
