@@ -68,6 +68,9 @@ export interface BootConfig {
   readonly spares?: number;
 }
 
+/** A shell's prompt at the end of the output; BusyBox asks the terminal for the cursor's position there. */
+const PROMPT = /[#$] (\u001b\[6n)?$/;
+const LOGIN_OR_PROMPT = RegExp(`login: $|${PROMPT.source}`);
 const DISK = "hd0";
 const NET = "net0";
 /** Complaints that are kept. */
@@ -102,10 +105,10 @@ export async function boot(config: BootConfig = {}): Promise<Vm> {
 async function logIn(console: GuestConsole, name: string, timeout: number): Promise<void> {
   const until = performance.now() + timeout;
   const left = (): { timeout: number } => ({ timeout: Math.max(1, until - performance.now()) });
-  const [prompt] = await console.expect(/login: $|[#$] (\x1b\[6n)?$/, left());
+  const [prompt] = await console.expect(LOGIN_OR_PROMPT, left());
   if (prompt === "login: ") {
     console.send(`${name}\n`);
-    await console.expect(/[#$] (\x1b\[6n)?$/, left());
+    await console.expect(PROMPT, left());
   }
   await console.run("true", left());
 }

@@ -24,6 +24,9 @@ const KEEP = 1 << 20;
 const MAX_KEPT = 4 * KEEP;
 /** Marks begin and end with it. The shell's echo of a command has it as the four characters `\036`. */
 const MARK = "\x1e";
+/** A function of the guest's shell that runs a command between marks: what is typed costs the guest more than most commands. */
+const RUNNER = "_p";
+const DEFINITION = `${RUNNER}() { printf '\\036B%s\\036' $1; command eval "$2" </dev/null; printf '\\036E%s %d\\036' $1 $?; }\n`;
 
 export class GuestConsole {
   readonly #chardev: MemoryChardev;
@@ -36,10 +39,15 @@ export class GuestConsole {
   #last: Promise<unknown> = Promise.resolve();
   readonly #waiters = new Set<() => void>();
   #told = false;
+  #hasRunner: boolean;
 
-  /** Takes over the chardev's output. */
-  constructor(chardev: MemoryChardev) {
+  /**
+   * Takes over the chardev's output.
+   * @param parent the console of the machine that this one was a copy of, with the same shell behind it
+   */
+  constructor(chardev: MemoryChardev, parent?: GuestConsole) {
     this.#chardev = chardev;
+    this.#hasRunner = parent !== undefined && parent.#hasRunner;
     chardev.onOutput = (bytes) => this.#hear(bytes);
   }
 
@@ -93,21 +101,30 @@ export class GuestConsole {
 
   async #run(command: string, options: WaitOptions): Promise<CommandResult> {
     const id = ++this.#runs;
-    const line = `printf '\\036B${id}\\036'; command eval ${shellQuoted(command)} </dev/null; printf '\\036E${id} %d\\036' $?\n`;
-    if (line.split("\n").some((part) => part.length > LONGEST_LINE)) {
+    const call = `${RUNNER} ${id} ${shellQuoted(command)}\n`;
+    if (call.split("\n").some((part) => part.length > LONGEST_LINE)) {
       throw new UserError(
         `console.run: a line of the command is longer than ${LONGEST_LINE} characters: put it into a script`,
       );
     }
+    if (!this.#hasRunner) this.send(DEFINITION);
+    this.#hasRunner = true;
+    this.send(call);
     const begin = `${MARK}B${id}${MARK}`;
     // A message of the kernel may come between the parts of the mark.
     const end = RegExp(`${MARK}E${id} [^${MARK}]*?(\\d+)${MARK}`);
-    this.send(line);
+    const missing = `${RUNNER}: not found`;
     let from = -1;
     const match = await this.#until(
       () => {
         if (from < 0) from = this.#text.indexOf(begin, this.#passed);
-        return from < 0 ? undefined : (end.exec(this.#text.slice(from)) ?? undefined);
+        if (from >= 0) return end.exec(this.#text.slice(from)) ?? undefined;
+        const complaint = this.#text.indexOf(missing, this.#passed);
+        if (complaint < 0) return undefined;
+        // Another shell than the one that learned it.
+        this.#passed = complaint + missing.length;
+        this.send(DEFINITION + call);
+        return undefined;
       },
       options,
       () => `the end of ${JSON.stringify(command)}`,

@@ -119,10 +119,10 @@ export class Vm implements AsyncDisposable {
   #broken = false;
   #disposed: Promise<void> | undefined;
 
-  private constructor(parts: VmParts, pool: VmPool) {
+  private constructor(parts: VmParts, pool: VmPool, parent?: GuestConsole) {
     this.#parts = parts;
     this.#pool = pool;
-    this.console = new GuestConsole(parts.console);
+    this.console = new GuestConsole(parts.console, parent);
     const { memory } = parts.machine;
     this.memory = {
       read(address, length) {
@@ -185,7 +185,7 @@ export class Vm implements AsyncDisposable {
     const parts = await this.#pool.take();
     try {
       loadState(parts, state);
-      return new Vm(parts, this.#pool);
+      return new Vm(parts, this.#pool, this.console);
     } catch (error) {
       this.#pool.give(parts, true);
       throw error;
