@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { onTestFinished } from "vitest";
+import { onTestFailed, onTestFinished } from "vitest";
 
 const START = fileURLToPath(new URL("../scripts/start.ts", import.meta.url));
 
@@ -25,6 +25,9 @@ export async function converse(
   const pending = [...dialogue];
   let output = "";
   let seen = 0;
+  onTestFailed(() => {
+    process.stderr.write(`The machine's last words:\n${output.slice(-3000)}\n`);
+  });
   const hear = (text: string): void => {
     output += text;
     const next = pending[0];
