@@ -122,16 +122,18 @@ async function lock(progress) {
   const folder = join(root, ".cache");
   const path = join(folder, "npm-ci.lock");
   mkdirSync(folder, { recursive: true });
-  for (let waited = false; ; waited = true) {
+  let waiting;
+  for (;;) {
     try {
       writeFileSync(path, String(process.pid), { flag: "wx" });
+      waiting?.done();
       return () => rmSync(path, { force: true });
     } catch (error) {
       if (/** @type {NodeJS.ErrnoException} */ (error).code !== "EEXIST") throw error;
     }
     const holder = Number(existsSync(path) ? readFileSync(path, "utf8") : 0);
     if (holder > 0 && !isRunning(holder)) rmSync(path, { force: true });
-    else if (!waited) progress.step(`Waiting for another set-up of this checkout (process ${holder})`).done();
+    else waiting ??= progress.step(`Waiting for another set-up of this checkout (process ${holder})`);
     await sleep(LOCK_POLL_MS);
   }
 }

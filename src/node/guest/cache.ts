@@ -6,8 +6,8 @@ import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { UserError } from "../../util/user-error.ts";
-import { withLock } from "./lock.ts";
-import type { Progress } from "./progress.ts";
+import { type LockHolder, withLock } from "./lock.ts";
+import type { Progress, Step } from "./progress.ts";
 
 const MANIFEST = "manifest.json";
 
@@ -76,10 +76,12 @@ type Maker = Parameters<typeof makeEntry>[3];
 
 async function makeLocked(cache: string, name: string, progress: Progress, make: Maker): Promise<CacheEntry> {
   await mkdir(cache, { recursive: true });
-  const onWait = ({ pid, host }: { pid: number; host: string }): void => {
-    progress.step(`Waiting for another set-up (process ${pid} on ${host})`).done();
+  let waiting: Step | undefined;
+  const onWait = ({ pid, host }: LockHolder): void => {
+    waiting = progress.step(`Waiting for another set-up (process ${pid} on ${host})`);
   };
   return await withLock(join(cache, `${name}.lock`), onWait, async () => {
+    waiting?.done();
     const made = findEntry(cache, name);
     if (made !== undefined) return made;
     // Whoever left these was interrupted, for we have the lock.
