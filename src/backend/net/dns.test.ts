@@ -86,6 +86,16 @@ describe("the name server", () => {
     expect(host.lookups).toHaveLength(2);
   });
 
+  it("remembers 64 names", async () => {
+    const { guest, host } = await start();
+    for (let index = 0; index < 65; index++) host.names.set(`name${index}`, ["192.0.2.7"]);
+    for (let index = 0; index < 65; index++) await ask(guest, query(`name${index}`, A));
+    await ask(guest, query("name1", A));
+    expect(host.lookups).toHaveLength(65);
+    await ask(guest, query("name0", A));
+    expect(host.lookups).toHaveLength(66);
+  });
+
   it("gives the host's own name an address that leads there, and leaves localhost alone", async () => {
     const { guest, host } = await start();
     host.names.set("mymachine", ["127.0.1.1", "::1"]);
@@ -174,6 +184,8 @@ describe("the name server", () => {
     expect(await ask(guest, good.subarray(0, good.length - 1))).toMatch(/^abcd8181/);
     expect(await ask(guest, good.with(12, 63))).toMatch(/^abcd8181/);
     expect(await ask(guest, query(Array(200).fill("x").join("."), A))).toMatch(/^abcd8181/);
+    const pointer = Uint8Array.from([...good.subarray(0, 12), 0xc0, ...Array(192).fill(0x61), 0, 0, 1, 0, 1]);
+    expect(await ask(guest, pointer)).toMatch(/^abcd8181/);
     for (const nothing of [good.subarray(0, 11), good.with(2, 0x81)]) {
       guest.udp("10.0.2.3", 5353, 53, nothing);
       await settle();

@@ -35,6 +35,13 @@ describe("the guest opens a connection", () => {
     expect(host.tcp[0]!.address).toBe("127.0.0.1");
   });
 
+  it("to port 0, which nobody can have: RST", async () => {
+    const { host, guest } = await start();
+    new Peer(guest, REMOTE, 5000, 0).syn();
+    expect(guest.one().flags).toBe("RA");
+    expect(host.tcp).toEqual([]);
+  });
+
   it("that is refused: RST", async () => {
     const { host, guest, net } = await start();
     const peer = new Peer(guest);

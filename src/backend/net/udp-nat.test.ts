@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { TestGuest, toHex } from "./guest-for-tests.ts";
+import { TestGuest, toHex, udpMessage } from "./guest-for-tests.ts";
 import { FakeHost } from "./host-for-tests.ts";
 import { UserNet } from "./user-net.ts";
 import { parseUserNetOptions } from "./user-net-options.ts";
@@ -55,6 +55,15 @@ describe("UDP out", () => {
     expect(net.counters.unsolicited).toBe(2);
   });
 
+  it("remembers 256 hosts for a port", async () => {
+    const { guest, host } = await start();
+    for (let last = 0; last < 257; last++) guest.udp(`192.0.${2 + (last >> 8)}.${last & 255}`, 5000, 9, "x");
+    host.udp[0]!.events.message(reply("forgotten"), "192.0.2.0", 9);
+    expect(guest.take()).toEqual([]);
+    host.udp[0]!.events.message(reply("known"), "192.0.2.1", 9);
+    expect(guest.one().text).toBe("known");
+  });
+
   it("carries datagrams without a checksum and without a payload", async () => {
     const { guest, host } = await start();
     guest.ip("192.0.2.7", 17, Uint8Array.of(0x13, 0x88, 0, 9, 0, 9, 0, 0, 0x41));
@@ -62,6 +71,15 @@ describe("UDP out", () => {
     expect(host.udp[0]!.sent.map(({ text }) => text)).toEqual(["A", ""]);
     host.udp[0]!.events.message(reply(""), "192.0.2.7", 9);
     expect(guest.one().text).toBe("");
+  });
+
+  it("never sends the checksum 0, which would mean none", async () => {
+    const { guest, host } = await start();
+    guest.udp("192.0.2.7", 5000, 9, "x");
+    // With these two bytes the sum is all ones, whose complement is 0.
+    const zeros = udpMessage("192.0.2.7", "10.0.2.15", 9, 5000, Uint8Array.of(0, 0));
+    host.udp[0]!.events.message(zeros.slice(6, 8), "192.0.2.7", 9);
+    expect(toHex(guest.one().payload.subarray(6, 8))).toBe("ffff");
   });
 
   it("drops wrong lengths and port 0", async () => {
@@ -210,6 +228,15 @@ describe("UDP in through a forwarded port", () => {
     expect(host.udp).toHaveLength(1);
     expect(net.counters.restricted).toBe(2);
     expect(guest.take()).toEqual([]);
+  });
+
+  it("remembers 256 callers", async () => {
+    const { guest, host } = await start(["hostfwd", "udp::2223-:23"]);
+    for (let port = 1; port <= 257; port++) host.udp[0]!.events.message(reply("x"), "127.0.0.1", port);
+    guest.take();
+    guest.udp("10.0.2.2", 23, 1, "forgotten");
+    guest.udp("10.0.2.2", 23, 2, "known");
+    expect(host.udp.map(({ sent }) => sent.map(({ text }) => text))).toEqual([["known"], ["forgotten"]]);
   });
 
   it("forgets callers after four idle minutes", async () => {

@@ -253,6 +253,21 @@ describe("fragments", () => {
     expect(net.counters.fragments).toBe(4);
   });
 
+  it("behind the last one, or in too many pieces, spoil their datagram", async () => {
+    const { guest, host, net } = await start();
+    guest.announce();
+    piece(guest, 2400, whole.length, 3);
+    guest.ip("10.0.2.2", 17, new Uint8Array(8), { id: 3, fragment: MORE | (4000 / 8) });
+    expect(net.counters.fragments).toBe(1);
+    for (let index = 0; index < 64; index++) {
+      guest.ip("10.0.2.2", 17, new Uint8Array(8), { id: 4, fragment: MORE | (index * 2) });
+    }
+    expect(net.counters.fragments).toBe(1);
+    guest.ip("10.0.2.2", 17, new Uint8Array(8), { id: 4, fragment: MORE | 128 });
+    expect(net.counters.fragments).toBe(2);
+    expect(host.udp).toEqual([]);
+  });
+
   it("of many datagrams take the place of the oldest ones, and expire", async () => {
     const { guest, host, net } = await start();
     guest.announce();
