@@ -75,14 +75,7 @@ const calledBy: readonly (readonly string[])[] = insns.map((insn) => {
   insn.body.forEach(stmt);
   return [...names];
 });
-const RUNTIME = [
-  "loadSlow",
-  "storeSlow",
-  "atomicAddress",
-  "ramStored",
-  "csrAccess",
-  ...regionFunctions().map((f) => f.name),
-];
+const RUNTIME = ["ramStored", "csrAccess", ...regionFunctions().map((f) => f.name)];
 
 interface Job {
   readonly name: string;

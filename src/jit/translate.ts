@@ -1,24 +1,16 @@
 /**
  * Tier 1: a region becomes one WebAssembly function (docs/design/jit.md has a worked example).
  *
- * The function is `(h, depth) -> code`: it begins at S.pc, leaves with S.pc and S.budget set, and returns LEFT, FAULTED
- * (S.fault says what; S.pc is the instruction) or what a callee returned. Registers live in locals in between.
+ * The function is `(h, depth)`: it begins at S.pc and leaves with S.pc and S.budget set. Registers live in locals in
+ * between. Whatever is not the common case (a TLB miss, a device, a trap) is left to the interpreter, which goes on at
+ * that very instruction.
  * Every block takes its length off the budget when it ends; loop heads and the entry make sure that enough is left for
  * the longest way to the next check, so a slice never runs too far, and ends exactly where tier 0 would end it.
  */
 
 import type { AmoInfo, LoadInfo } from "../isa/semantics.ts";
 import { insns } from "../isa/table.ts";
-import {
-  ACCESS_READ,
-  ACCESS_WRITE,
-  CTX,
-  type MemoryLayout,
-  PAGE_CODE,
-  PAGE_DIRTY,
-  S,
-  XTLB_ENTRIES,
-} from "../riscv/layout.ts";
+import { CTX, type MemoryLayout, PAGE_CODE, PAGE_DIRTY, S, XTLB_ENTRIES } from "../riscv/layout.ts";
 import { entryOf, loadOf, storeOf, tagHits } from "../riscv/mmu.ts";
 import { REGION_SIGNATURE } from "../riscv/regions.ts";
 import type { CompiledFunc, SignatureTable } from "../wasm/encoder.ts";
@@ -47,9 +39,6 @@ import { type AccessGroup, groupAccesses } from "./groups.ts";
 import { type Block, type Region, type RegionInsn, relOf, successors } from "./region.ts";
 import { type Structure, structureOf } from "./structure.ts";
 
-/** What a region's function returns. */
-const LEFT = 0;
-const FAULTED = 1;
 /** Nested guest calls on the host's stack at most; beyond that calls go through the interpreter. */
 const MAX_DEPTH = 160;
 
@@ -65,8 +54,6 @@ export interface Surroundings {
 
 const signedLoad = (size: number, addr: Expr, offset = 0): Expr =>
   (size === 8 ? i64.load : size === 4 ? i64.load32_s : size === 2 ? i64.load16_s : i64.load8_s)(addr, offset);
-const signExtend = (size: number, v: Expr): Expr =>
-  size === 4 ? i64.extend32_s(v) : size === 2 ? i64.extend16_s(v) : i64.extend8_s(v);
 const usesFloat = insns.map((i) =>
   JSON.stringify(i.body.filter((s) => s.k === "effect").map((s) => (s as { name: string }).name)).includes('"fp"'),
 );
@@ -100,7 +87,6 @@ class RegionTranslator implements Backend {
   private readonly budget = local(I32, "budget");
   private readonly tlb = local(I32, "tlb");
   private readonly exitPc = local(I64, "exitPc");
-  private readonly exitCode = local(I32, "exitCode");
   private readonly target = local(I64, "target");
   /** NX is set and frm is nearest even: the usual case of floating point needs no flags. */
   private readonly easyFloat = local(I32, "easyFloat");
@@ -129,15 +115,13 @@ class RegionTranslator implements Backend {
   translate(): CompiledFunc {
     const { f, h, region } = this;
     this.collectRegisters();
-    for (const l of [this.base, this.budget, this.tlb, this.exitPc, this.exitCode, this.target, this.easyFloat])
-      f.slot(l);
+    for (const l of [this.base, this.budget, this.tlb, this.exitPc, this.target, this.easyFloat]) f.slot(l);
     f.stmts([set(this.base, i64.sub(S.pc.get(h), region.entry)), set(this.budget, S.budget.get(h)), ...this.reload()]);
     f.begin(0x02, this.leaveLabel);
     f.stmts(this.checkBudget(region.entry));
     this.node(region.entry);
     f.end();
-    f.stmts([...this.spill(), S.pc.set(h, this.exitPc), S.budget.set(h, this.budget), ret(this.exitCode)]);
-    f.w.byte(0x00);
+    f.stmts([...this.spill(), S.pc.set(h, this.exitPc), S.budget.set(h, this.budget)]);
     return f.finish(REGION_SIGNATURE);
   }
 
@@ -196,15 +180,14 @@ class RegionTranslator implements Backend {
   }
 
   /** Leaves the region for `pc`, `count` instructions of the block having retired. */
-  private leaveTo(pc: Expr, count: number, code = LEFT): Stmt[] {
+  private leaveTo(pc: Expr, count: number): Stmt[] {
     return [
       set(this.exitPc, pc),
       ...(count ? [set(this.budget, i32.sub(this.budget, count))] : []),
-      ...(code ? [set(this.exitCode, code)] : []),
       { k: "br", label: this.leaveLabel },
     ];
   }
-  private leaveBefore = (code = LEFT): Stmt[] => this.leaveTo(this.pcOf(this.insn.rel), this.done, code);
+  private leaveBefore = (): Stmt[] => this.leaveTo(this.pcOf(this.insn.rel), this.done);
   private leaveAfter = (): Stmt[] => this.leaveTo(this.pcOf(this.insn.rel + this.insn.length), this.done + 1);
 
   private checkBudget(rel: number): Stmt[] {
@@ -288,7 +271,7 @@ class RegionTranslator implements Backend {
         const effect = insns[insn.n]!.body[0]!;
         if (effect.k !== "effect") throw new Error("a branch is an effect");
         condition = effect.args[0]!;
-      } else f.scope(this.body(insns[insn.n]!.body));
+      } else f.scope(this.doubleAccess() ?? insns[insn.n]!.body);
     }
     const settle: Stmt[] = block.insns.length ? [set(this.budget, i32.sub(this.budget, block.insns.length))] : [];
     f.stmts(settle);
@@ -332,7 +315,6 @@ class RegionTranslator implements Backend {
     const { f, h, around, depth } = this;
     const target = to === undefined ? this.target : this.pcOf(to);
     const callee = to === undefined ? undefined : around.calleeAt(to);
-    const code = local(I32, "code");
     // Nothing is gained by coming back here when the return point is not in the region.
     if (!this.region.blocks.has(back) || (to !== undefined && callee === undefined)) {
       f.stmts(this.leaveTo(target, 0));
@@ -344,9 +326,9 @@ class RegionTranslator implements Backend {
       ...this.spill(),
       S.pc.set(h, target),
       S.budget.set(h, this.budget),
-      set(code, call(I32, callee ?? "callGuest", h, i32.add(depth, 1))),
-      // Code that faulted, left early or returned elsewhere: its state is in memory, ours is spilled.
-      iff(i32.or(i32.or(code, S.attention.get(h)), i64.ne(S.pc.get(h), this.pcOf(back))), [ret(code)]),
+      callStmt(callee ?? "callGuest", h, i32.add(depth, 1)),
+      // Code that left early or returned elsewhere: its state is in memory, ours is spilled.
+      iff(i32.or(S.attention.get(h), i64.ne(S.pc.get(h), this.pcOf(back))), [ret()]),
       set(this.budget, S.budget.get(h)),
       ...this.reload(),
       // The callee used some of it: the promise of the last check no longer holds.
@@ -356,17 +338,6 @@ class RegionTranslator implements Backend {
   }
 
   // --- instructions
-
-  private body(stmts: readonly Stmt[]): Stmt[] {
-    const out: Stmt[] = [];
-    for (const [i, s] of stmts.entries()) {
-      // A slow load may have to end the region after the instruction: it takes the rest of it along.
-      if (s.k === "effect" && s.name === "load")
-        out.push(...this.load(s.args[0]!, s.data as LoadInfo, stmts.slice(i + 1)));
-      else out.push(s);
-    }
-    return out;
-  }
 
   operand(o: { readonly name: string }): Expr {
     const { insn } = this;
@@ -412,13 +383,15 @@ class RegionTranslator implements Backend {
         return this.setF(a!);
       case "fp":
         return this.floatGuard((s.data as { rounding: boolean }).rounding);
+      case "load":
+        return this.load(a!, s.data as LoadInfo);
       case "store":
         return this.store(a!, b!, (s.data as { size: number }).size);
       case "amo": {
         const { size, to, next } = s.data as AmoInfo;
         const host = local(I32, "host");
         return [
-          ...this.atomicHost(host, a!, size, CTX.write, ACCESS_WRITE),
+          ...this.atomicHost(host, a!, size, CTX.write),
           set(to, signedLoad(size, host)),
           storeOf(size, host, next(to)),
           ...this.stored(host, size),
@@ -428,7 +401,7 @@ class RegionTranslator implements Backend {
         const { size, to } = s.data as LoadInfo;
         const host = local(I32, "host");
         return [
-          ...this.atomicHost(host, a!, size, CTX.read, ACCESS_READ),
+          ...this.atomicHost(host, a!, size, CTX.read),
           set(to, signedLoad(size, host)),
           S.resAddr.set(h, i64.extend_u(host)),
           S.resValue.set(h, to),
@@ -438,7 +411,7 @@ class RegionTranslator implements Backend {
         const { size, to } = s.data as LoadInfo;
         const host = local(I32, "host");
         return [
-          ...this.atomicHost(host, a!, size, CTX.write, ACCESS_WRITE),
+          ...this.atomicHost(host, a!, size, CTX.write),
           set(to, 1),
           iff(
             i32.and(i64.eq(S.resAddr.get(h), i64.extend_u(host)), i64.eq(S.resValue.get(h), signedLoad(size, host))),
@@ -472,10 +445,8 @@ class RegionTranslator implements Backend {
 
   private setF(e: Expr): Stmt[] {
     const to = this.fr.get(this.insn.rd)!;
-    // A load's rest is lowered twice, once for the slow way: what one lowering did must not be left out of the other.
-    const loads = insns[this.insn.n]!.format === "I";
     const dirty: Stmt[] = this.floatDirty ? [] : [S.fsDirty.set(this.h, 1)];
-    if (!loads) this.floatDirty = true;
+    this.floatDirty = true;
     const write = (v: Expr): Stmt =>
       set(to, v.t === F64 ? v : v.k === "un" && v.a.t === F64 && v.op === 0xbd ? v.a : f64.reinterpret(v));
     if (e.k === "call") {
@@ -517,58 +488,57 @@ class RegionTranslator implements Backend {
 
   // --- memory
 
-  private load(address: Expr, { size, signed, to }: LoadInfo, rest: readonly Stmt[]): Stmt[] {
-    const { h } = this;
-    const ea = local(I64, "ea");
-    return this.access(
-      ea,
-      address,
-      size,
-      CTX.read,
-      (host, offset) => set(to, signed && size < 8 ? signedLoad(size, host, offset) : loadOf(size, host, offset)),
-      [
-        set(to, call(I64, "loadSlow", h, ea, i32.const(size))),
-        iff(S.fault.get(h), this.leaveBefore(FAULTED)),
-        ...(signed && size < 8 ? [set(to, signExtend(size, to))] : []),
-        iff(S.attention.get(h), [...rest, ...this.leaveAfter()]),
-      ],
+  private load(address: Expr, { size, signed, to }: LoadInfo): Stmt[] {
+    return this.access(address, size, CTX.read, (host, offset) =>
+      set(to, signed && size < 8 ? signedLoad(size, host, offset) : loadOf(size, host, offset)),
     );
   }
 
   private store(address: Expr, value: Expr, size: number): Stmt[] {
-    const { h } = this;
-    const ea = local(I64, "ea");
-    return this.access(ea, address, size, CTX.write, (host, offset) => storeOf(size, host, value, offset), [
-      callStmt("storeSlow", h, ea, value, i32.const(size)),
-      iff(S.fault.get(h), this.leaveBefore(FAULTED)),
-      iff(S.attention.get(h), this.leaveAfter()),
-    ]);
+    return this.access(address, size, CTX.write, (host, offset) => storeOf(size, host, value, offset));
   }
 
-  /** An access to memory: `fast` where the TLB (or its group's look-up) knows the place, else `slow`. */
-  private access(
-    ea: Local,
-    address: Expr,
-    size: number,
-    table: number,
-    fast: (host: Expr, offset: number) => Stmt,
-    slow: readonly Stmt[],
-  ): Stmt[] {
-    const group = this.groups.get(this.insn);
-    const miss: Stmt[] = [...this.spillPc(), ...slow];
-    if (group === undefined) {
-      const entry = local(I32, "entry");
+  /** Loads and stores of doubles go straight between memory and the floating-point local. */
+  private doubleAccess(): Stmt[] | undefined {
+    const { insn } = this;
+    const { name } = insns[insn.n]!;
+    if (name !== "fld" && name !== "fsd") return undefined;
+    const address = i64.add(this.xr(insn.rs1), insn.imm);
+    const guard = this.floatGuard(false);
+    if (name === "fsd")
       return [
-        set(ea, address),
-        set(entry, entryOf(this.tlb, ea)),
-        iff(tagHits(entry, ea, size, table), [fast(i32.add(i32.wrap(ea), i32.load(entry, table + 8)), 0)], miss),
+        ...guard,
+        ...this.access(address, 8, CTX.write, (host, offset) => f64.store(host, this.fr.get(insn.rs2)!, offset)),
       ];
-    }
+    const to = this.fr.get(insn.rd)!;
+    const dirty: Stmt[] = this.floatDirty ? [] : [S.fsDirty.set(this.h, 1)];
+    this.floatDirty = true;
+    return [
+      ...guard,
+      ...this.access(address, 8, CTX.read, (host, offset) => set(to, f64.load(host, offset))),
+      ...dirty,
+    ];
+  }
+
+  /**
+   * An access to memory where the TLB knows the place. Everything else (a miss, a device, a page end in the middle, a
+   * fault) is the interpreter's: a call here would make V8 keep the loop's registers on the stack.
+   */
+  private access(address: Expr, size: number, table: number, fast: (host: Expr, offset: number) => Stmt): Stmt[] {
+    const group = this.groups.get(this.insn);
+    const ea = local(I64, "ea");
+    const entry = local(I32, "entry");
+    const alone: Stmt[] = [
+      set(ea, address),
+      set(entry, entryOf(this.tlb, ea)),
+      iff(i32.eqz(tagHits(entry, ea, size, table)), this.leaveBefore()),
+      fast(i32.add(i32.wrap(ea), i32.load(entry, table + 8)), 0),
+    ];
+    if (group === undefined) return alone;
     const { imm, rs1 } = this.insn;
     const out: Stmt[] = [];
     if (group.first === this.insn) {
       // One look-up for the whole range: `host` becomes the base register's place, or 0 for "each for itself".
-      const entry = local(I32, "entry");
       const low = local(I64, "low");
       out.push(
         set(low, i64.add(this.xr(rs1), group.low)),
@@ -579,13 +549,7 @@ class RegionTranslator implements Backend {
         ]),
       );
     }
-    out.push(
-      iff(
-        group.host,
-        [imm >= 0 ? fast(group.host, imm) : fast(i32.add(group.host, imm), 0)],
-        [set(ea, address), ...miss],
-      ),
-    );
+    out.push(iff(group.host, [imm >= 0 ? fast(group.host, imm) : fast(i32.add(group.host, imm), 0)], alone));
     return out;
   }
 
@@ -594,8 +558,7 @@ class RegionTranslator implements Backend {
     return [S.pc.set(this.h, this.pcOf(this.insn.rel)), S.budget.set(this.h, i32.sub(this.budget, this.done + 1))];
   }
 
-  private atomicHost(host: Local, address: Expr, size: number, table: number, access: number): Stmt[] {
-    const { h } = this;
+  private atomicHost(host: Local, address: Expr, size: number, table: number): Stmt[] {
     const ea = local(I64, "ea");
     const entry = local(I32, "entry");
     return [
@@ -604,10 +567,7 @@ class RegionTranslator implements Backend {
       iff(
         i64.eq(i64.sub(ea, i64.load(entry, table)), i64.and(ea, 4096 - size)),
         [set(host, i32.add(i32.wrap(ea), i32.load(entry, table + 8)))],
-        [
-          set(host, call(I32, "atomicAddress", h, ea, i32.const(size), i32.const(access))),
-          iff(i32.eqz(host), this.leaveBefore(FAULTED)),
-        ],
+        this.leaveBefore(),
       ),
     ];
   }

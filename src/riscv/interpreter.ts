@@ -442,27 +442,14 @@ export function interpreterFunction(
         ]),
         S.pc.set(h, currentPc),
         S.budget.set(h, i32.add(budget, 1)),
-        set(handler, callRegion(i32.load(side, CODE.side + SIDE.table), h, i32.const(0))),
-        iff(i32.eqz(handler), [
-          // It left before its first instruction: that one is not for translated code now.
-          iff(i32.eq(S.budget.get(h), i32.add(budget, 1)), [
-            set(handler, i32.load16_u(side, CODE.side + SIDE.handler)),
-            br(dispatch),
-          ]),
-          set(pcLocal, S.pc.get(h)),
-          set(budget, S.budget.get(h)),
-          br(attend),
+        callRegion(i32.load(side, CODE.side + SIDE.table), h, i32.const(0)),
+        // It left before its first instruction: that one is not for translated code now.
+        iff(i32.eq(S.budget.get(h), i32.add(budget, 1)), [
+          set(handler, i32.load16_u(side, CODE.side + SIDE.handler)),
+          br(dispatch),
         ]),
         set(pcLocal, S.pc.get(h)),
         set(budget, S.budget.get(h)),
-        // It faulted at pcLocal: the accounting is that of `faulted`.
-        set(cause, i64.sub(i64.extend_u(S.fault.get(h)), 1)),
-        set(tval, S.faultTval.get(h)),
-        S.fault.set(h, 0),
-        set(budget, i32.sub(budget, 1)),
-        S.instretEnd.set(h, i64.sub(S.instretEnd.get(h), 1)),
-        callStmt("trapEnter", h, pcLocal, cause, tval),
-        set(pcLocal, S.pc.get(h)),
         br(attend),
       ]);
     } else if (n < FIRST_INSN_HANDLER) f.stmt({ k: "unreachable" });

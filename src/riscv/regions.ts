@@ -1,15 +1,14 @@
 /** Calls from translated code to translated code in other modules, as generated code. */
-import { type Expr, type Func, fn, I32, I64, i32, i64, iff, local, ret, set } from "../wasm/ir.ts";
+import { type Expr, type Func, fn, I32, I64, i32, i64, iff, local, ret, type Stmt, set } from "../wasm/ir.ts";
 import { CODE, CTX, HANDLER_REGION, OP, S, SIDE, XTLB_ENTRIES } from "./layout.ts";
 import { entryOf } from "./mmu.ts";
 
-/** What translated code looks like from outside: (h, depth) -> 0, or 1 for a fault. */
-export const REGION_SIGNATURE = { params: [I32, I32], results: [I32] } as const;
+/** What translated code looks like from outside: (h, depth). */
+export const REGION_SIGNATURE = { params: [I32, I32], results: [] } as const;
 
 /** Calls the region at table slot `index`. */
-export const callRegion = (index: Expr, h: Expr, depth: Expr): Expr => ({
+export const callRegion = (index: Expr, h: Expr, depth: Expr): Stmt => ({
   k: "calli",
-  t: I32,
   sig: REGION_SIGNATURE,
   index,
   args: [h, depth],
@@ -17,7 +16,7 @@ export const callRegion = (index: Expr, h: Expr, depth: Expr): Expr => ({
 
 export function regionFunctions(): Func[] {
   /** Runs the region that begins at S.pc, if there is one; else does nothing, and the caller leaves for the interpreter. */
-  const callGuest = fn("callGuest", { h: I32, depth: I32 }, [I32], ({ h, depth }) => {
+  const callGuest = fn("callGuest", { h: I32, depth: I32 }, [], ({ h, depth }) => {
     const entry = local(I32, "entry");
     const at = local(I32, "at");
     const page = local(I32, "page");
@@ -25,11 +24,11 @@ export function regionFunctions(): Func[] {
     return [
       set(pc, S.pc.get(h)),
       set(entry, entryOf(i32.add(S.tlbX.get(h), CTX.fetch), pc, XTLB_ENTRIES)),
-      iff(i64.ne(i64.load(entry), i64.and(pc, -4096)), [ret(0)]),
+      iff(i64.ne(i64.load(entry), i64.and(pc, -4096)), [ret()]),
       set(page, i32.load(entry, 8)),
       set(at, i32.and(i32.wrap(pc), 4094)),
-      iff(i32.ne(i32.load16_u(i32.add(page, i32.shl(at, 3)), OP.handler), HANDLER_REGION), [ret(0)]),
-      ret(callRegion(i32.load(i32.add(page, i32.shl(at, 2)), CODE.side + SIDE.table), h, depth)),
+      iff(i32.ne(i32.load16_u(i32.add(page, i32.shl(at, 3)), OP.handler), HANDLER_REGION), [ret()]),
+      callRegion(i32.load(i32.add(page, i32.shl(at, 2)), CODE.side + SIDE.table), h, depth),
     ];
   });
   return [callGuest];

@@ -21,13 +21,6 @@ export type Expr =
   | { readonly k: "select"; readonly t: ValType; readonly c: Expr; readonly a: Expr; readonly b: Expr }
   | { readonly k: "load"; readonly t: ValType; readonly op: number; readonly offset: number; readonly addr: Expr }
   | { readonly k: "call"; readonly t: ValType; readonly fn: string; readonly args: readonly Expr[] }
-  | {
-      readonly k: "calli";
-      readonly t: ValType;
-      readonly sig: Signature;
-      readonly index: Expr;
-      readonly args: readonly Expr[];
-    }
   /** SIMD multiply-add on lane 0 (`f64x2.relaxed_madd`); a*b+c. */
   | { readonly k: "madd"; readonly t: ValType; readonly a: Expr; readonly b: Expr; readonly c: Expr }
   | Local
@@ -60,6 +53,7 @@ export type Stmt =
   | { readonly k: "br_table"; readonly index: Expr; readonly labels: readonly Label[]; readonly otherwise: Label }
   | { readonly k: "return"; readonly e?: Expr }
   | { readonly k: "call"; readonly fn: string; readonly args: readonly Expr[] }
+  | { readonly k: "calli"; readonly sig: Signature; readonly index: Expr; readonly args: readonly Expr[] }
   | { readonly k: "drop"; readonly e: Expr }
   | { readonly k: "fill"; readonly addr: Expr; readonly value: Expr; readonly size: Expr }
   | { readonly k: "unreachable" }

@@ -99,13 +99,6 @@ export class FuncLowering {
       case "call":
         this.callFunc(e.fn, e.args);
         return;
-      case "calli":
-        for (const a of e.args) this.expr(a);
-        this.expr(e.index);
-        w.byte(0x11);
-        w.u32(this.signatures.of(e.sig));
-        w.byte(0);
-        return;
       case "madd":
         for (const x of [e.a, e.b, e.c]) {
           this.expr(x);
@@ -220,6 +213,13 @@ export class FuncLowering {
         return;
       case "call":
         this.callFunc(s.fn, s.args);
+        return;
+      case "calli":
+        for (const a of s.args) this.expr(a);
+        this.expr(s.index);
+        w.byte(0x11);
+        w.u32(this.signatures.of(s.sig));
+        w.byte(0);
         return;
       case "drop":
         this.expr(s.e);
