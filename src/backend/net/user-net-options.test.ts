@@ -79,6 +79,8 @@ describe("-netdev user", () => {
     ["net=10.1.0.0/3", /expected a mask of 4 to 32 bits/],
     ["net=10.1.0.0/255.0.255.0", /expected a mask of 4 to 32 bits/],
     ["net=240.0.0.0", /expected a mask/],
+    ["net=127.0.0.0/8", /no host can have an address there/],
+    ["net=224.0.0.0/8", /no host can have an address there/],
     ["net=10.1.0.0/30", /(host|dns|dhcpstart)/],
     ["net=10.1.0.0/29", /dhcpstart=10.1.0.7 is the network or broadcast address of 10.1.0.0\/29/],
     ["net=10.1.0.0/16,host=10.0.2.2", /host=10.0.2.2: the address is outside of the network 10.1.0.0\/16/],

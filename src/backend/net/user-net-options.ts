@@ -2,7 +2,15 @@
 
 import { didYouMean } from "../../util/nearest.ts";
 import { UserError } from "../../util/user-error.ts";
-import { broadcastOf, formatAddress, formatNetwork, inNetwork, type Network, parseAddress } from "./address.ts";
+import {
+  broadcastOf,
+  formatAddress,
+  formatNetwork,
+  inNetwork,
+  isMartian,
+  type Network,
+  parseAddress,
+} from "./address.ts";
 
 /** A port of the host's that leads to the guest. */
 export interface HostForward {
@@ -191,6 +199,11 @@ function parseNetwork(value: string): Network {
   const mask = maskText === undefined ? classMask(address) : parseMask(maskText);
   if (mask === undefined) {
     throw new UserError(`${at("net", value)}: expected a mask of 4 to 32 bits, such as /24 or /255.255.255.0`);
+  }
+  if (isMartian(address)) {
+    throw new UserError(
+      `${at("net", value)}: no host can have an address there, expected a network such as 10.0.2.0/24`,
+    );
   }
   return { address: (address & mask) >>> 0, mask };
 }
