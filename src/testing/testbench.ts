@@ -250,10 +250,10 @@ class Bench implements DeviceHost {
   }
 
   #store(offset: number, size: AccessSize, value: bigint): void {
-    this.#note(true, offset, size, size === 8 ? value : Number(value));
     const bits = this.#swapped(value, size);
     this.memory.store(DEVICE_BASE + offset, size, Number(bits & 0xffff_ffffn), Number(bits >> 32n));
     if (this.memory.fault) throw new Error(this.#faultOf("write", offset, size));
+    this.#note(true, offset, size, size === 8 ? value : Number(value));
   }
 
   /** A driver of a big-endian device swaps the bytes: the bus is little endian. */

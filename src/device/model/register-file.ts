@@ -144,7 +144,7 @@ export class RegisterFile {
     const old = this.words[word]!;
     this.words[word] = this.#applied(word, written, lanes);
     const cells = this.#touched(word, lanes);
-    if (!owner.listening && cells.every((cell) => this.#isQuiet(cell))) return;
+    if (!owner.listening && this.#areQuiet(cells)) return;
     const writes = cells.map((cell) =>
       word === cell.word
         ? new CellWrite(cell, written, 0, lanes, 0, old, this.#second(cell))
@@ -172,7 +172,8 @@ export class RegisterFile {
   #wordAt(offset: number): number {
     const word = offset >>> 2;
     const { table, far } = this.layout;
-    return word < table.length ? table[word]! : (far.get(word) ?? NOBODY);
+    if (word < table.length) return table[word]!;
+    return far.size === 0 ? NOBODY : (far.get(word) ?? NOBODY);
   }
 
   /** The 64-bit register at an offset, if there is one. */
@@ -233,9 +234,10 @@ export class RegisterFile {
     }
   }
 
-  /** Whether nobody has anything to say about a write to the cell. */
-  #isQuiet(cell: Cell): boolean {
-    return !cell.checked && !this.#hooks[cell.index]?.write.length;
+  /** Whether nobody has anything to say about a write to the cells. */
+  #areQuiet(cells: readonly Cell[]): boolean {
+    for (const cell of cells) if (cell.checked || this.#hooks[cell.index]?.write.length) return false;
+    return true;
   }
 
   #written(offset: number, size: number, value: number | bigint, writes: readonly CellWrite[]): void {
@@ -368,15 +370,22 @@ export class RegisterFile {
   /** Assigns a register. @throws RangeError if the value does not fit */
   setValue(cell: Cell, value: unknown): void {
     const { width, shift, word } = cell;
-    const bits = typeof value === "number" && Number.isInteger(value) ? BigInt(value) : value;
-    if (typeof bits !== "bigint" || (typeof value === "bigint") !== (width === 64)) {
-      throw new RangeError(`${cell.name} = ${show(value)}: expected ${width === 64 ? "a bigint" : "a whole number"}`);
+    let low: number;
+    let high = 0;
+    if (width === 64) {
+      if (typeof value !== "bigint") throw new RangeError(`${cell.name} = ${show(value)}: expected a bigint`);
+      if (value < 0n || value >> 64n !== 0n) throw new RangeError(`${cell.name} = ${show(value)} does not fit in 64 bits`);
+      low = Number(value & 0xffff_ffffn);
+      high = Number(value >> 32n);
+    } else {
+      if (typeof value !== "number" || !Number.isInteger(value)) {
+        throw new RangeError(`${cell.name} = ${show(value)}: expected a whole number`);
+      }
+      if (value < 0 || value >= 2 ** width) {
+        throw new RangeError(`${cell.name} = ${show(value)} does not fit in ${width} bits`);
+      }
+      low = (value << shift) >>> 0;
     }
-    if (bits < 0n || bits >> BigInt(width) !== 0n) {
-      throw new RangeError(`${cell.name} = ${show(value)} does not fit in ${width} bits`);
-    }
-    const low = Number((bits << BigInt(shift)) & 0xffff_ffffn);
-    const high = Number(bits >> 32n);
     for (const field of cell.enums) {
       const held = fieldBits(field, low, high);
       if (field.info.access === "pulse" || field.names!.has(held)) continue;
