@@ -69,7 +69,7 @@ export interface BootConfig {
 }
 
 /** A shell's prompt at the end of the output; BusyBox asks the terminal for the cursor's position there. */
-const PROMPT = /[#$] (\u001b\[6n)?$/;
+const PROMPT = /[#$] (\S*6n)?$/;
 const LOGIN_OR_PROMPT = RegExp(`login: $|${PROMPT.source}`);
 const DISK = "hd0";
 const NET = "net0";

@@ -47,7 +47,7 @@ export class GuestConsole {
    */
   constructor(chardev: MemoryChardev, parent?: GuestConsole) {
     this.#chardev = chardev;
-    this.#hasRunner = parent !== undefined && parent.#hasRunner;
+    this.#hasRunner = parent === undefined ? false : parent.#hasRunner;
     chardev.onOutput = (bytes) => this.#hear(bytes);
   }
 
