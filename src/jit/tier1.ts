@@ -30,6 +30,9 @@ const CODE_BUDGET = 24 << 20;
 /** Translations of code in a page that may be thrown away by stores before that page is left to the interpreter. */
 const PATIENCE = 8;
 
+/** Table slots to add when all are taken. */
+const MORE_SLOTS = 64;
+
 /** A module in use. */
 interface Installed {
   readonly size: number;
@@ -127,9 +130,11 @@ export class RegionCache implements Tier1 {
       if (engine.view.getUint16(ip, true) === 0) engine.decoder.decode(page, ip);
       const handler = engine.view.getUint16(ip + OP.handler, true);
       if (handler === HANDLER_REGION) continue;
-      let slot = this.freeSlots.pop();
-      if (slot === undefined) slot = engine.table.grow(64) + 63;
-      if (slot === engine.table.length - 1) for (let s = slot - 63; s < slot; s++) this.freeSlots.push(s);
+      if (this.freeSlots.length === 0) {
+        const first = engine.table.grow(MORE_SLOTS);
+        for (let s = first; s < first + MORE_SLOTS; s++) this.freeSlots.push(s);
+      }
+      const slot = this.freeSlots.pop()!;
       engine.table.set(slot, instance.exports[name]);
       engine.view.setUint16(side + SIDE.handler, handler, true);
       engine.view.setInt32(side + SIDE.table, slot, true);
