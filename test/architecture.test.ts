@@ -20,7 +20,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   // Harts and devices do not know each other: an interrupt line is a function.
   riscv: ["util", "qom", "wasm", "isa", "memory"],
   jit: ["util", "wasm", "isa", "memory", "riscv"],
-  device: ["util", "qom", "fdt", "memory"],
+  device: ["util", "qom", "fdt", "memory", "backend"],
   hw: ["util", "qom", "fdt", "memory", "backend", "device"],
   boards: ["util", "qom", "fdt", "memory", "backend", "device", "hw"],
   machine: ["util", "qom", "fdt", "wasm", "isa", "memory", "backend", "riscv", "jit", "device", "hw", "boards"],
@@ -40,7 +40,10 @@ const HOSTS = ["node", "browser", "cli"];
 const NODE_ROOMS = ["node", "cli"];
 
 /** Packages that a room may import. */
-const PACKAGES: Readonly<Record<string, readonly string[]>> = {};
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  // Its matchers; nothing else of the room needs it.
+  testing: ["vitest"],
+};
 
 /** Rooms that run a machine in real time; all other rooms know virtual time only. */
 const REAL_TIME_ROOMS = ["machine", "trace", "gdbstub", "monitor", "testing", ...HOSTS];
