@@ -134,7 +134,11 @@ handler: csrrw x31, mscratch, x31
         bnez x6, 3f
         addi x5, x5, 2
 3:      csrw mepc, x5
-4:      ld x5, ${X_AFTER + 5 * 8}(x31)
+4:      csrr x5, mstatus              # QEMU 7.2 keeps translations made for MPRV when mret changes MPP
+        slli x5, x5, 46
+        bgez x5, 5f
+        sfence.vma
+5:      ld x5, ${X_AFTER + 5 * 8}(x31)
         ld x6, ${X_AFTER + 6 * 8}(x31)
         ld x7, ${X_AFTER + 7 * 8}(x31)
         csrrw x31, mscratch, x31
@@ -162,7 +166,7 @@ ${each(32, (n) => `fsd f${n}, ${F_AFTER + n * 8}(x31)`)}
 `;
 
 /** Builds the RAM image for a list of cases; `prepare` may put more into it. */
-function buildImage(cases: readonly Case[], prepare?: (ram: DataView) => void): Uint8Array {
+export function buildImage(cases: readonly Case[], prepare?: (ram: DataView) => void): Uint8Array {
   if (cases.length > MAX_CASES) throw new Error(`${cases.length} cases do not fit`);
   const image = new Uint8Array(RAM_BYTES);
   const view = new DataView(image.buffer);
@@ -260,6 +264,8 @@ export interface Comparison {
 }
 
 export interface CompareOptions {
+  /** Says more about a value that differs, an address or an epc. */
+  readonly explain?: (value: bigint, c: Case, image: Uint8Array) => string;
   readonly prepare?: (ram: DataView) => void;
   /** Says that a difference is meant: QEMU deviates from the specification there, or it leaves a choice. */
   readonly accept?:
@@ -290,8 +296,22 @@ export function compareCases(cases: readonly Case[], options: CompareOptions = {
     const lines: string[] = [];
     for (const part of new Set([...a.keys(), ...b.keys()])) {
       const [x, y] = [a.get(part), b.get(part)];
-      if (x !== y && !options.accept?.(part, x, y, mine, other))
-        lines.push(`  ${part}: ${x?.toString(16)} instead of ${y?.toString(16)}`);
+      if (x !== y && !options.accept?.(part, x, y, mine, other)) {
+        const more =
+          options.explain && part.startsWith("trap")
+            ? [
+                ...new Set(
+                  mine.traps
+                    .concat(other.traps)
+                    .filter((_, i) => i === Number(part.split(" ")[1]))
+                    .map((t) => t.tval),
+                ),
+              ]
+                .map((v) => ` ${options.explain!(v, c, image)}`)
+                .join("")
+            : "";
+        lines.push(`  ${part}: ${x?.toString(16)} instead of ${y?.toString(16)}${more}`);
+      }
     }
     if (lines.length) {
       const start = [...c.x.entries()].map(([r, v]) => `${xNames[r]}=${v.toString(16)}`).join(" ");
