@@ -1,0 +1,6 @@
+// The public entry "plantain/testing" in Node: tests of devices without a machine, and with a booted Linux.
+
+export { type CommandResult, GuestConsole, type WaitOptions } from "../testing/guest-console.ts";
+export * from "../testing/index.ts";
+export { Vm, type VmMemory } from "../testing/vm.ts";
+export { type BootConfig, type BootDevice, type BootImages, boot } from "./boot.ts";
