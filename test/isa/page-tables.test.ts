@@ -338,7 +338,9 @@ test.skipIf(!hasQemu)(
         // Either may mark as accessed what it looked at in vain (privileged 12.3.1). QEMU marks reserved NAPOT sizes too.
         const changed = pte ^ b[n]!;
         const reserved = pte >> 63n === 1n && ((pte >> 10n) & 15n) !== 8n;
-        if (changed & ~A && !(reserved && (changed & ~(A | D)) === 0n))
+        // A store that begins in one page and ends where nothing is: both are translated first, or only the first is.
+        const nothing = (pte >> 10n) << 12n === BigInt(NOTHING);
+        if (changed & ~A && !((reserved || nothing) && (changed & ~(A | D)) === 0n))
           tables.push(`${(RAM + TABLES + n * 8).toString(16)}: ${pte.toString(16)} instead of ${b[n]!.toString(16)}`);
       }
       expect(tables.slice(0, 10)).toEqual([]);
