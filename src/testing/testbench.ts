@@ -48,7 +48,7 @@ export interface Testbench<
   I extends IrqSpecs = IrqSpecs,
   S extends object = object,
 > extends DeviceRecords {
-  readonly device: DefinedDevice<R, P, I, S>;
+  readonly device: DefinedDevice<R, S>;
   readonly registerMap: RegisterMap;
   /** The registers as the model sees them: reading and assigning has no side effects, but interrupts follow. */
   readonly registers: RegisterViews<R>;

@@ -10,11 +10,8 @@ import { DefinitionError } from "./device-error.ts";
 import { hex, show } from "./message-format.ts";
 import type { PropertySpecs } from "./properties.ts";
 import type { IrqInfo, RegisterMap } from "./register-map.ts";
-import type { RegisterSpecs } from "./registers.ts";
 import { siteOf } from "./source-line.ts";
-import type { DeviceSpec, IrqSpecs } from "./spec.ts";
-
-type AnySpec = DeviceSpec<RegisterSpecs, PropertySpecs, IrqSpecs, object>;
+import type { AnySpec, IrqSpecs } from "./spec.ts";
 
 const TYPE_NAME = /^[A-Za-z0-9][A-Za-z0-9,._-]*$/;
 const IRQ_NAME = /^[A-Za-z_][A-Za-z0-9_-]*$/;
@@ -50,10 +47,7 @@ const TAKEN_PROPERTIES = ["id", "addr", "irq", "bus"];
  * Checks a spec.
  * @throws DefinitionError, in one line
  */
-export function checkDevice<R extends RegisterSpecs, P extends PropertySpecs, I extends IrqSpecs, S extends object>(
-  made: DeviceSpec<R, P, I, S>,
-): RegisterMap {
-  const spec = made as unknown as AnySpec;
+export function checkDevice(spec: AnySpec): RegisterMap {
   const line = siteOf(spec);
   const { type, description, mmio } = spec;
   const complain = (message: string): never => {
@@ -89,7 +83,7 @@ export function checkDevice<R extends RegisterSpecs, P extends PropertySpecs, I 
     compatible: [...compatible],
     size: mmio.size,
     endianness: mmio.endianness ?? "little",
-    ...checkRegisters(type, mmio.size, spec.registers ?? {}),
+    ...checkRegisters(spec),
     irqs: checkIrqs(spec.irqs ?? [], complain),
     properties: checkProperties(type, spec.properties ?? {}),
   };

@@ -26,29 +26,32 @@ const REGISTER_KEYS = ["kind", "offset", "width", "fields", "access", "reset", "
 interface Place {
   readonly name: string;
   readonly made: unknown;
+  /** The definition, for the line of what did not come from one of our functions. */
+  readonly spec: unknown;
 }
 
-function complain({ name, made }: Place, message: string): never {
-  throw new DefinitionError(`${name}: ${message}${siteOf(made)}`);
+function complain({ name, made, spec }: Place, message: string): never {
+  throw new DefinitionError(`${name}: ${message}${siteOf(made) || siteOf(spec)}`);
+}
+
+/** What of a device's spec is looked at here. */
+interface Registers {
+  readonly type: string;
+  readonly mmio: { readonly size: number };
+  readonly registers?: RegisterSpecs;
 }
 
 /**
  * The registers of a device, checked.
- *
- * @param type the device's
- * @param size of its region in bytes
  * @throws DefinitionError naming device, register and field
  */
-export function checkRegisters(
-  type: string,
-  size: number,
-  specs: RegisterSpecs,
-): Pick<RegisterMap, "registers" | "banks"> {
+export function checkRegisters(device: Registers): Pick<RegisterMap, "registers" | "banks"> {
+  const { type } = device;
   const made = new Map<RegisterInfo, unknown>();
   const registers: RegisterInfo[] = [];
   const banks: BankInfo[] = [];
-  for (const [name, spec] of Object.entries(specs)) {
-    const place = { name: `${type}.${name}`, made: spec };
+  for (const [name, spec] of Object.entries(device.registers ?? {})) {
+    const place = { name: `${type}.${name}`, made: spec, spec: device };
     if (spec?.kind === "bank") banks.push(checkBank(place, name, spec, made));
     else registers.push(checkElement(place, name, spec, made));
   }
@@ -56,7 +59,7 @@ export function checkRegisters(
     registers: registers.sort((a, b) => a.offset - b.offset),
     banks: banks.sort((a, b) => a.offset - b.offset),
   };
-  checkPlaces(type, size, map, made);
+  checkPlaces(device, map, made);
   return map;
 }
 
@@ -66,7 +69,7 @@ function checkBank(place: Place, name: string, bank: Bank<BankSpecs>, made: Map<
   checkOffset(place, "the bank's offset", bank.offset);
   checkOffset(place, "the bank's stride", bank.stride);
   const registers = Object.entries(bank.registers).map(([inner, spec]) =>
-    checkElement({ name: `${place.name}.${inner}`, made: spec }, inner, spec, made),
+    checkElement({ ...place, name: `${place.name}.${inner}`, made: spec }, inner, spec, made),
   );
   if (registers.length === 0) complain(place, "the bank has no registers");
   registers.sort((a, b) => a.offset - b.offset);
@@ -112,8 +115,8 @@ function checkRegister(place: Place, name: string, spec: Register): RegisterInfo
   for (const [i, field] of fields.entries()) {
     const below = fields[i - 1];
     if (below !== undefined && below.msb >= field.lsb) {
-      const at = { name: `${place.name}.${field.name}`, made: spec.fields[field.name] };
-      complain(at, `${bitsOf(field)} overlaps ${below.name} (${bitsOf(below)})`);
+      const at = { ...place, name: `${place.name}.${field.name}`, made: spec.fields[field.name] };
+      complain(at, `${bitsOf(field)} ${field.msb === field.lsb ? "overlaps" : "overlap"} ${below.name} (${bitsOf(below)})`);
     }
   }
   const kinds = new Set(fields.map((field) => field.access));
@@ -151,7 +154,7 @@ function resetBits(place: Place, { reset, width, fields, access }: Register): bi
 }
 
 function checkField(register: Place, spec: Register, name: string, field: Field, bits: bigint): FieldInfo {
-  const place = { name: `${register.name}.${name}`, made: field };
+  const place = { ...register, name: `${register.name}.${name}`, made: field };
   checkIdentifier(place, name);
   if (name === "value") complain(place, '"value" is the register\'s own value: give the field another name');
   if (field?.kind !== "field") complain({ ...place, made: spec }, "is no field: make it with rw(...), ro(...) and so on");
@@ -160,7 +163,7 @@ function checkField(register: Place, spec: Register, name: string, field: Field,
     complain(place, `[${msb}, ${lsb}] are not bits: write 3, or [7, 4] for several`);
   }
   if (msb < lsb) complain(place, `[${msb}, ${lsb}]: the highest bit comes first: [${lsb}, ${msb}]`);
-  if (msb >= spec.width) complain(place, `${bitsOf(field)} is outside a register of ${spec.width} bits`);
+  if (msb >= spec.width) complain(place, `${bitsOf(field)} ${msb === lsb ? "is" : "are"} outside a register of ${spec.width} bits`);
   const size = msb - lsb + 1;
   if (size === 1 && !field.flag && field.values === undefined) {
     complain(place, `[${msb}, ${lsb}] is one bit: write ${lsb}, and it is a boolean`);
@@ -242,31 +245,31 @@ function joinReset(bits: bigint, fields: readonly FieldInfo[]): bigint {
 // --- places in the region
 
 function checkPlaces(
-  type: string,
-  size: number,
+  device: Registers,
   map: Pick<RegisterMap, "registers" | "banks">,
   made: ReadonlyMap<RegisterInfo, unknown>,
 ): void {
+  const { type, mmio } = device;
   let count = 0;
   for (const { array } of map.registers) count += array?.count ?? 1;
   for (const bank of map.banks) {
     for (const { array } of bank.registers) count += bank.count * (array?.count ?? 1);
   }
   if (count > MAX_REGISTERS) {
-    throw new DefinitionError(`${type}: ${count} registers are too many: at most ${MAX_REGISTERS}`);
+    throw new DefinitionError(`${type}: ${count} registers are too many: at most ${MAX_REGISTERS}${siteOf(device)}`);
   }
   let below: PlacedRegister | undefined;
   for (const register of expandRegisters(map)) {
-    const place = { name: `${type}.${register.name}`, made: made.get(register.info) };
+    const place = { name: `${type}.${register.name}`, made: made.get(register.info), spec: device };
     const bytes = register.info.width / 8;
     if (register.offset % bytes !== 0) {
       complain(place, `the offset ${hex(register.offset)} is misaligned: expected a multiple of ${bytes}`);
     }
-    if (register.offset + bytes > size) {
-      complain(place, `${span(register)} is outside the region of ${hex(size)} bytes`);
+    if (register.offset + bytes > mmio.size) {
+      complain(place, `${span(register)} ${bytes === 1 ? "is" : "are"} outside the region of ${hex(mmio.size)} bytes`);
     }
     if (below !== undefined && below.offset + below.info.width / 8 > register.offset) {
-      complain(place, `${span(register)} overlaps ${below.name} (${span(below)})`);
+      complain(place, `${span(register)} ${bytes === 1 ? "overlaps" : "overlap"} ${below.name} (${span(below)})`);
     }
     below = register;
   }
@@ -279,7 +282,7 @@ function span({ offset, info }: PlacedRegister): string {
 // --- what many need
 
 /** Refuses a key that nobody knows: a misspelled option would do nothing. */
-export function checkKeys(place: Place, what: string, keys: readonly string[], known: readonly string[]): void {
+function checkKeys(place: Place, what: string, keys: readonly string[], known: readonly string[]): void {
   for (const key of keys) {
     if (!known.includes(key)) complain(place, `there is no ${what} "${key}"${didYouMean(key, known)}`);
   }

@@ -7,7 +7,7 @@ import { EventQueue } from "../../util/clock.ts";
 import { silentLog } from "../../util/log.ts";
 import { type DeviceHost, type SysBusDevice, sysBusDeviceType } from "../device.ts";
 import { checkDevice } from "./check-device.ts";
-import { DefinedDevice } from "./defined-device.ts";
+import { DefinedDevice, type Design } from "./defined-device.ts";
 import { DefinitionError } from "./device-error.ts";
 import { layOut } from "./layout.ts";
 import type { PropertySpecs } from "./properties.ts";
@@ -15,7 +15,7 @@ import type { RegisterMap } from "./register-map.ts";
 import { ViewFactory } from "./register-view.ts";
 import type { RegisterSpecs } from "./registers.ts";
 import { markSite } from "./source-line.ts";
-import type { DeviceSpec, IrqSpecs } from "./spec.ts";
+import type { AnySpec, DeviceSpec, IrqSpecs } from "./spec.ts";
 
 /** What `defineDevice` makes: a type for machines, and a description for everything else. */
 export interface DeviceDefinition<
@@ -26,11 +26,14 @@ export interface DeviceDefinition<
 > {
   /** The name that users type. */
   readonly type: string;
-  readonly spec: DeviceSpec<R, P, I, S>;
   /** The registers, interrupts and properties as plain data. */
   readonly registerMap: RegisterMap;
+  /** The properties, as the author wrote them. */
+  readonly properties: P;
+  /** The interrupt outputs, as the author wrote them. */
+  readonly irqs: I;
   /** The type, for machines: `createObject(bananaDma.typeInfo)`. */
-  readonly typeInfo: TypeInfo<DefinedDevice<R, P, I, S>>;
+  readonly typeInfo: TypeInfo<DefinedDevice<R, S>>;
 }
 
 /**
@@ -68,18 +71,20 @@ export function defineDevice<
   S extends object = {},
 >(spec: DeviceSpec<R, P, I, S>): DeviceDefinition<R, P, I, S> {
   markSite(spec);
-  const registerMap = checkDevice(spec);
+  const registerMap = checkDevice(spec as unknown as AnySpec);
   const { type, mmio } = spec;
-  const design = { type, mmio, spec, layout: layOut(registerMap), views: new ViewFactory(registerMap) };
-  const typeInfo: TypeInfo<DefinedDevice<R, P, I, S>> = {
+  const layout = layOut(registerMap);
+  const design: Design = { type, mmio, spec: spec as unknown as AnySpec, layout, views: new ViewFactory(registerMap) };
+  const typeInfo: TypeInfo<DefinedDevice<R, S>> = {
     name: type,
     parent: sysBusDeviceType,
     ...(spec.description !== undefined && { description: spec.description }),
     properties: Object.fromEntries(Object.entries(spec.properties ?? {}).map(([name, { info }]) => [name, info])),
     create: (made) => new DefinedDevice(made, design),
   };
-  tryOut(new DefinedDevice<R, P, I, S>(typeInfo, design, true));
-  return Object.freeze({ type, spec, registerMap, typeInfo });
+  tryOut(new DefinedDevice<R, S>(typeInfo, design, true));
+  const { properties = {} as P, irqs = [] as unknown as I } = spec;
+  return Object.freeze({ type, registerMap, properties, irqs, typeInfo });
 }
 
 /**

@@ -19,7 +19,7 @@ import type { RegisterViews } from "./paths.ts";
 import type { PropertySpecs, PropertyValues } from "./properties.ts";
 import type { RegisterSpecs } from "./registers.ts";
 import { siteOf } from "./source-line.ts";
-import type { DeviceSpec, IrqSpecs } from "./spec.ts";
+import type { AnySpec } from "./spec.ts";
 
 /** The state of a device in a snapshot: all of it by name. */
 interface SavedDevice {
@@ -33,9 +33,8 @@ interface SavedDevice {
 }
 
 /** A definition, worked out: what its devices share. */
-export interface Design<R extends RegisterSpecs, P extends PropertySpecs, I extends IrqSpecs, S extends object>
-  extends Blueprint {
-  readonly spec: DeviceSpec<R, P, I, S>;
+export interface Design extends Blueprint {
+  readonly spec: AnySpec;
 }
 
 /**
@@ -47,22 +46,19 @@ export interface Design<R extends RegisterSpecs, P extends PropertySpecs, I exte
  * resetTree(dma);
  * dma.registers.STATUS.BUSY; // false
  */
-export class DefinedDevice<
-  R extends RegisterSpecs = RegisterSpecs,
-  P extends PropertySpecs = PropertySpecs,
-  I extends IrqSpecs = IrqSpecs,
-  S extends object = object,
-> extends SysBusDevice {
-  readonly #design: Design<R, P, I, S>;
+export class DefinedDevice<R extends RegisterSpecs = RegisterSpecs, S extends object = object> extends SysBusDevice {
+  readonly #design: Design;
   readonly #lines: readonly IrqLine[];
   #model: Model | undefined;
   #props: Readonly<Record<string, unknown>> = {};
   #state: object = {};
+  /** The variables as they were before a reset. */
+  #before: object = {};
   readonly #observers = new Map<DeviceObserver, () => void>();
   /** Whether this device only finds out what its definition says: see `tryOut`. */
   readonly #trial: boolean;
 
-  constructor(type: TypeInfo, design: Design<R, P, I, S>, trial = false) {
+  constructor(type: TypeInfo, design: Design, trial = false) {
     super(type);
     this.#design = design;
     this.#trial = trial;
@@ -166,6 +162,7 @@ export class DefinedDevice<
 
   override resetEnter(): void {
     this.#running.resetState(false);
+    this.#before = { ...this.#state };
     this.#takeState(this.#design.spec.state?.() ?? {});
   }
 
@@ -174,7 +171,7 @@ export class DefinedDevice<
   }
 
   override resetExit(): void {
-    this.#running.resetDone();
+    this.#running.resetDone(this.#before);
   }
 
   /** Puts variables into the object that callbacks hold. */
@@ -242,7 +239,7 @@ export class DefinedDevice<
       const names = irqs.slice(0, context.irqs.length).map((irq) => irq.name);
       if (irqs.length > 1) node.prop("interrupt-names", names);
     }
-    const props = this.#props as PropertyValues<P>;
+    const props = this.#props as PropertyValues<PropertySpecs>;
     const more = typeof properties === "function" ? properties(props) : (properties ?? {});
     for (const [key, value] of Object.entries(more)) node.prop(key, value);
     describe?.(node, context, props);

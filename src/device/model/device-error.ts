@@ -16,11 +16,14 @@ export class DeviceError extends Error {
   /** The type of the device. */
   readonly device: string;
 
-  /** @param doing the callback, as its author wrote it: `on.write("CTRL.START")` */
-  constructor(device: string, doing: string, cause: unknown) {
+  /**
+   * @param doing the callback, as its author wrote it: `on.write("CTRL.START")`
+   * @param hint what to do about it
+   */
+  constructor(device: string, doing: string, cause: unknown, hint = "") {
     const reason = cause instanceof Error ? cause.message : `threw ${String(cause)}`;
-    const where = device === doing || doing === "" ? device : `${device}: ${doing}`;
-    super(`${where}: ${reason.split("\n")[0]}${lineOf(cause)}`, { cause });
+    const where = doing === "" ? device : `${device}: ${doing}`;
+    super(`${where}: ${reason.split("\n")[0]}${hint}${lineOf(cause)}`, { cause });
     this.device = device;
     const stack = cause instanceof Error ? cause.stack : undefined;
     if (stack !== undefined) this.stack = `${this.name}: ${this.message}\n${stack}`;

@@ -215,7 +215,8 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
     if (error instanceof DeviceError || error instanceof UserError) return error;
     // The author's own BusError refuses an access; one of DMA that nobody caught would be taken for that.
     if (error instanceof BusError && !(error instanceof DmaError)) return error;
-    return new DeviceError(this.#blueprint.type, label, error);
+    const hint = error instanceof DmaError ? "; catch BusError to tell the guest" : "";
+    return new DeviceError(this.#blueprint.type, label, error, hint);
   }
 
   call(label: string, run: Callback, a?: unknown, b?: unknown, c?: unknown, d?: unknown): unknown {
@@ -288,10 +289,10 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
     this.enterFor("reset", () => {});
   }
 
-  /** Lets the author's reset handlers run. */
-  resetDone(): void {
+  /** Lets the author's reset handlers run. @param before the author's variables before the reset */
+  resetDone(before: object): void {
     this.enterFor("reset", () => {
-      for (const run of this.resetHandlers) this.call("on.reset", run);
+      for (const run of this.resetHandlers) this.call("on.reset", run, before);
     });
     for (const stream of this.streams) stream.acceptInput();
   }

@@ -89,7 +89,7 @@ export interface DeviceTreeSpec<P> {
 type Name<R> = `${RegisterName<R> | FieldName<R>}`;
 
 /** Says what happens when the guest accesses registers or fields. */
-export interface On<R> {
+export interface On<R, S> {
   /**
    * After a write of the guest that reaches the register or field: a pulse only when something was written to it.
    * Callbacks of an array or bank get the index after the value.
@@ -102,8 +102,11 @@ export interface On<R> {
   ): void;
   /** Before the guest reads: the value that is returned is stored and read. Without one it reads what is stored. */
   read<const N extends Name<R>>(name: N, run: (...indices: IndicesAt<R, N>) => ValueAt<R, N> | void | undefined): void;
-  /** After each reset, when registers have their reset values: the place to arm timers. */
-  reset(run: () => NotAPromise): void;
+  /**
+   * After each reset, when registers and variables are as at first: the place to arm timers, and to keep what a reset
+   * does not change in the world outside. `before` has the variables as they were.
+   */
+  reset(run: (before: Readonly<S>) => NotAPromise): void;
 }
 
 /** What `setup` gets. */
@@ -114,7 +117,7 @@ export interface Context<R, P, I extends IrqSpecs, S> {
   readonly props: PropertyValues<P>;
   /** What `state` made: the model's own variables, saved with the device and fresh after each reset. */
   readonly state: S;
-  readonly on: On<R>;
+  readonly on: On<R, S>;
   readonly irq: IrqOutputs<I>;
   readonly dma: Dma;
   /**
@@ -164,3 +167,6 @@ export interface DeviceSpec<R extends RegisterSpecs, P extends PropertySpecs, I 
   /** Says what happens. Runs once for each device, when a machine takes it and its properties are fixed. */
   readonly setup?: (context: Context<R, P, I, S>) => NotAPromise;
 }
+
+/** A spec whose names are no matter of the compiler's. */
+export type AnySpec = DeviceSpec<RegisterSpecs, PropertySpecs, IrqSpecs, object>;
