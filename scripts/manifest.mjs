@@ -18,8 +18,14 @@ if (process.argv[2] === "pack") {
   renameSync(kept, manifest);
 }
 
-/** @param {string} target */
+/**
+ * @param {string | Record<string, string>} target a path, or paths by condition
+ * @returns {unknown}
+ */
 function published(target) {
+  if (typeof target === "object") {
+    return Object.fromEntries(Object.entries(target).map(([condition, path]) => [condition, published(path)]));
+  }
   const module = /^\.\/src\/(.*)\.ts$/.exec(target)?.[1];
   return module === undefined ? target : { types: `./dist/${module}.d.ts`, default: `./dist/${module}.js` };
 }
