@@ -79,10 +79,10 @@ export interface TimeBase {
 
 /** Where a device goes. */
 export interface DevicePlace {
-  /** Physical addresses of its regions in turn. */
-  readonly addresses: readonly bigint[];
-  /** Inputs of the interrupt controller, one for each of its outputs in turn. */
-  readonly irqs?: readonly number[];
+  /** Physical addresses of its regions in turn; `auto`: wherever the board has room for them. */
+  readonly addresses: readonly bigint[] | "auto";
+  /** Inputs of the interrupt controller, one for each of its outputs in turn; `auto`: free ones for all of them. */
+  readonly irqs?: readonly number[] | "auto";
 }
 
 /** A board, made. */

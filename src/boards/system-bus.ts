@@ -3,11 +3,28 @@
 import type { DeviceHost, SysBusDevice } from "../device/device.ts";
 import type { FdtNode } from "../fdt/fdt-node.ts";
 import type { Phandles } from "../fdt/phandles.ts";
-import { assertNoOverlap } from "../memory/overlap.ts";
+import { assertNoOverlap, overlapEnd } from "../memory/overlap.ts";
 import type { MemoryRegion } from "../memory/region.ts";
 import type { IrqLine } from "../util/irq.ts";
 import { UserError } from "../util/user-error.ts";
 import type { DevicePlace } from "./board.ts";
+
+/** What the bus may give to devices without a place of their own: addresses and interrupts, the ends not included. */
+export interface AutoRange {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly firstIrq: number;
+  readonly irqEnd: number;
+}
+
+/** So that each device can be given to a process of the guest by itself. */
+const PAGE = 0x1000n;
+
+/** Where a device is. */
+interface FixedPlace {
+  readonly addresses: readonly bigint[];
+  readonly irqs: readonly number[];
+}
 
 /** Where a device of the board itself goes. */
 export interface BoardPlace extends DevicePlace {
@@ -15,9 +32,9 @@ export interface BoardPlace extends DevicePlace {
   readonly slotSize?: number;
 }
 
-interface Placed {
+interface Placed extends FixedPlace {
   readonly device: SysBusDevice;
-  readonly place: BoardPlace;
+  readonly slotSize: number | undefined;
 }
 
 /** What a tree of the bus's devices is made in. */
@@ -35,11 +52,13 @@ export class SystemBus {
   readonly #system: MemoryRegion;
   /** The inputs of the interrupt controller. */
   readonly #irqLine: (irq: number) => IrqLine;
+  readonly #auto: AutoRange;
   readonly #placed: Placed[] = [];
   readonly #irqOwners = new Map<number, SysBusDevice>();
 
-  constructor(host: DeviceHost, system: MemoryRegion, irqLine: (irq: number) => IrqLine) {
+  constructor(host: DeviceHost, system: MemoryRegion, irqLine: (irq: number) => IrqLine, auto: AutoRange) {
     this.#host = host;
+    this.#auto = auto;
     this.#system = system;
     this.#irqLine = irqLine;
   }
@@ -48,35 +67,38 @@ export class SystemBus {
    * Realizes the device, maps its regions and connects its interrupts.
    * @throws UserError when addresses or interrupts are taken; the device is unrealized then
    */
-  place(device: SysBusDevice, place: BoardPlace): void {
+  place(device: SysBusDevice, { addresses, irqs = [], slotSize }: BoardPlace): void {
     device.realize(this.#host);
     try {
-      this.#map(device, place.addresses);
-      this.#connect(device, place.irqs ?? []);
+      const fixed: FixedPlace = {
+        addresses: addresses === "auto" ? this.#mapSomewhere(device) : this.#map(device, addresses),
+        irqs: irqs === "auto" ? this.#freeIrqs(device) : irqs,
+      };
+      this.#connect(device, fixed.irqs);
+      this.#placed.push({ device, ...fixed, slotSize });
     } catch (error) {
       device.unrealize();
       throw error;
     }
-    this.#placed.push({ device, place });
   }
 
   /** Lets the devices write their nodes: those placed last come first. */
   describe({ root, soc, phandles, interruptController }: BusTree): void {
-    for (const { device, place } of this.#placed.toReversed()) {
+    for (const { device, addresses, irqs, slotSize } of this.#placed.toReversed()) {
       if (!device.realized) continue;
       device.describe?.({
         root,
         soc,
         phandle: (key) => phandles.of(key),
         interruptParent: phandles.of(interruptController),
-        base: place.addresses[0]!,
-        size: place.slotSize === undefined ? (device.mmio[0]?.size ?? 0n) : BigInt(place.slotSize),
-        irqs: place.irqs ?? [],
+        base: addresses[0]!,
+        size: slotSize === undefined ? (device.mmio[0]?.size ?? 0n) : BigInt(slotSize),
+        irqs,
       });
     }
   }
 
-  #map(device: SysBusDevice, addresses: readonly bigint[]): void {
+  #map(device: SysBusDevice, addresses: readonly bigint[]): readonly bigint[] {
     const { mmio, typeInfo } = device;
     if (addresses.length !== mmio.length || mmio.length === 0) {
       throw new UserError(
@@ -87,6 +109,37 @@ export class SystemBus {
       assertNoOverlap(this.#system, addresses[i]!, region);
       this.#system.addSubregion(addresses[i]!, region);
     }
+    return addresses;
+  }
+
+  /** Maps each region at the first free place of the range. */
+  #mapSomewhere(device: SysBusDevice): readonly bigint[] {
+    const { start, end } = this.#auto;
+    return device.mmio.map((region) => {
+      for (let address = start; address + region.size <= end; ) {
+        const taken = overlapEnd(this.#system, address, region);
+        if (taken === undefined) {
+          this.#system.addSubregion(address, region);
+          return address;
+        }
+        address = ((taken + PAGE - 1n) / PAGE) * PAGE;
+      }
+      throw new UserError(
+        `${device.typeInfo.name}: there is no room for 0x${region.size.toString(16)} bytes between 0x${start.toString(16)} and 0x${(end - 1n).toString(16)}: give it an address elsewhere`,
+      );
+    });
+  }
+
+  #freeIrqs(device: SysBusDevice): readonly number[] {
+    const { firstIrq, irqEnd } = this.#auto;
+    const free: number[] = [];
+    for (let irq = firstIrq; irq < irqEnd && free.length < device.irqNames.length; irq++) {
+      if (!this.#irqOwners.get(irq)?.realized) free.push(irq);
+    }
+    if (free.length === device.irqNames.length) return free;
+    throw new UserError(
+      `${device.typeInfo.name}: of the interrupts ${firstIrq} to ${irqEnd - 1} too few are free: expected ${device.irqNames.length}`,
+    );
   }
 
   #connect(device: SysBusDevice, irqs: readonly number[]): void {

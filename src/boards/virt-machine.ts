@@ -44,6 +44,8 @@ const MEMORY_MAP = {
   virtio: { base: 0x1000_1000, size: 0x1000, irq: 1, count: 8 },
   /** With its regions for data, selector and DMA. */
   fwCfg: { base: 0x1010_0000, size: 0x18, regions: [0, 8, 16] },
+  /** Where devices go that nobody gave a place: QEMU's platform bus. */
+  platform: { base: 0x400_0000, size: 0x200_0000, irq: 32 },
   dram: { base: 0x8000_0000 },
 } as const;
 
@@ -160,7 +162,12 @@ class VirtMachine implements Board {
       "num-sources": map.plic.sources,
       "aperture-size": map.plic.size,
     });
-    this.#bus = new SystemBus(host, system, (irq) => this.#plic.sourceLine(irq));
+    this.#bus = new SystemBus(host, system, (irq) => this.#plic.sourceLine(irq), {
+      start: BigInt(map.platform.base),
+      end: BigInt(map.platform.base + map.platform.size),
+      firstIrq: map.platform.irq,
+      irqEnd: map.plic.sources,
+    });
     this.#add("clint.swi", swi, clint);
     this.#add("clint.mtimer", mtimer, clint, [clint.mtimer]);
     this.#add("plic", this.#plic, map.plic);

@@ -87,6 +87,7 @@ export function finishConfig(draft: Draft, catalog: Catalog): MachineConfig {
       }),
     ),
     devices: draft.devices,
+    deviceFiles: draft.deviceFiles,
     netdevs: draft.netdevs,
     chardevs: draft.chardevs,
     serials,

@@ -4,16 +4,16 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { isatty } from "node:tty";
 import { virtBoard } from "../boards/virt.ts";
 import { cpuModels } from "../machine/cpu.ts";
-import { createMachine } from "../machine/machine.ts";
 import { writeText } from "../node/output-buffer.ts";
 import { Terminal } from "../node/tty.ts";
 import { runCommand } from "./run-command.ts";
+import { startMachine } from "./start-machine.ts";
 
 const boards = [virtBoard];
 
 const status = await runCommand(process.argv.slice(2), {
   catalog: { boards, cpus: cpuModels },
-  createMachine: (config, host) => createMachine(config, host, boards),
+  createMachine: (config, host) => startMachine(config, host, boards),
   terminal: new Terminal(() => process.stdin),
   version: () => JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version,
   writeOutput: (text) => writeText(1, text),

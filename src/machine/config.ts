@@ -55,6 +55,21 @@ export interface DeviceConfig extends TypeChoice, FromOption {
   readonly id?: string;
 }
 
+/**
+ * A device that a file of the user's defines, to add to the board. `auto`: the board finds a free place, and interrupts
+ * for all outputs.
+ */
+export interface DeviceFileConfig extends FromOption {
+  /** The file's absolute path. */
+  readonly path: string;
+  /** Which of the file's exports it is; needed where there are several devices. */
+  readonly exportName?: string;
+  readonly id?: string;
+  readonly addr: number | "auto";
+  readonly irqs: readonly number[] | "auto";
+  readonly properties: Readonly<Record<string, string>>;
+}
+
 /** A network for a card to use. User mode is the only type. */
 interface NetdevConfig extends FromOption {
   readonly type: "user";
@@ -131,6 +146,7 @@ export interface MachineConfig {
   readonly dumpDtb?: string;
   readonly drives: readonly DriveConfig[];
   readonly devices: readonly DeviceConfig[];
+  readonly deviceFiles: readonly DeviceFileConfig[];
   readonly netdevs: readonly NetdevConfig[];
   readonly chardevs: readonly ChardevConfig[];
   /** The chardev of each serial port in turn, by id; undefined for a port that leads nowhere. */
@@ -162,6 +178,7 @@ export const defaultConfig: MachineConfig = {
   dataPaths: [],
   drives: [],
   devices: [],
+  deviceFiles: [],
   netdevs: [],
   chardevs: [],
   serials: [],

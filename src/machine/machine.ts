@@ -6,7 +6,8 @@ import { inlineCompiler } from "../jit/compiler.ts";
 import { RegionCache } from "../jit/tier1.ts";
 import { AddressSpace } from "../memory/address-space.ts";
 import { MemoryRegion } from "../memory/region.ts";
-import type { ReferenceResolver } from "../qom/property.ts";
+import type { PropertyValue, ReferenceResolver } from "../qom/property.ts";
+import type { TypeInfo } from "../qom/type-info.ts";
 import { createObject } from "../qom/type-registry.ts";
 import { Engine } from "../riscv/engine.ts";
 import type { Hart } from "../riscv/hart.ts";
@@ -49,6 +50,16 @@ export function createMachine(config: MachineConfig, host: MachineHost, boards: 
   return new Machine(config, host, info);
 }
 
+/** Where a device goes that a program adds, and what it is to be like. */
+export interface AddOptions {
+  /** Physical address of its region, or of each of its regions; `auto` unless given. */
+  readonly addr?: number | bigint | readonly (number | bigint)[] | "auto";
+  /** Inputs of the interrupt controller, one for each of its outputs; `auto` unless given. */
+  readonly irq?: number | readonly number[] | "auto";
+  readonly id?: string;
+  readonly properties?: Readonly<Record<string, PropertyValue>>;
+}
+
 /** A machine, from its making to its end. */
 export class Machine {
   readonly board: Board;
@@ -69,6 +80,7 @@ export class Machine {
   #started: bigint;
   #pending: ShutdownReason | undefined;
   #stop = false;
+  #ran = false;
   #running: Hart | undefined;
 
   constructor(config: MachineConfig, host: MachineHost, info: BoardInfo) {
@@ -133,7 +145,9 @@ export class Machine {
       for (const hart of this.engine.harts) hart.timerChanged();
     };
     for (const device of config.devices) this.#addDevice(device, info);
-    for (const device of host.placed ?? []) this.#placeDevice(device);
+    // Those whose places are free to choose go where the others are not.
+    const choices = ({ place }: PlacedDevice) => Number(place.irqs === "auto") * 2 + Number(place.addresses === "auto");
+    for (const device of (host.placed ?? []).toSorted((a, b) => choices(a) - choices(b))) this.#placeDevice(device);
     this.board.complete();
     if (log.enabled("int")) {
       this.engine.onTrap = (hart) => log.write("int", trapLine(hart));
@@ -154,11 +168,34 @@ export class Machine {
   }
 
   /**
+   * Adds a device to the board's bus, before the machine runs or is saved for the first time. Boot files and device tree are made anew.
+   *
+   * @param device what `defineDevice` returned, or anything else with the type of a device for the bus
+   * @returns the device, to be looked at and observed
+   * @throws UserError when its place is taken, a property does not fit, or the machine runs already
+   * @example const dma = machine.add(bananaDma, { addr: 0x5000000n, irq: 40, properties: { nsPerByte: 5 } });
+   */
+  add<T extends SysBusDevice>(device: { readonly typeInfo: TypeInfo<T> }, options: AddOptions = {}): T {
+    const type = device.typeInfo;
+    const where = `machine.add(${type.name})`;
+    if (this.#ran) throw new UserError(`${where}: the machine has run: its devices are what they are`);
+    const { addr = "auto", irq = "auto", id, properties = {} } = options;
+    const addresses = addr === "auto" ? addr : (Array.isArray(addr) ? addr : [addr]).map(BigInt);
+    const irqs = irq === "auto" || Array.isArray(irq) ? (irq as "auto" | readonly number[]) : [irq as number];
+    const placed = { type, properties, place: { addresses, irqs }, where, ...(id === undefined ? {} : { id }) };
+    const added = this.#placeDevice(placed) as T;
+    this.board.complete();
+    this.#reset();
+    return added;
+  }
+
+  /**
    * Runs until the guest ends the machine or `stop` is called (undefined then).
    * @throws ModelError when a device model throws
    */
   async run(): Promise<ShutdownReason | undefined> {
     this.#stop = false;
+    this.#ran = true;
     let breathed = this.#host.monotonic();
     for (;;) {
       this.#runEvents();
@@ -346,12 +383,17 @@ export class Machine {
     this.board.plug(device, bus);
   }
 
-  #placeDevice({ type, id, properties, place, where }: PlacedDevice): void {
-    const device = createObject(type, properties, this.#resolver(where));
-    if (!(device instanceof SysBusDevice))
-      throw new UserError(`${where}: ${type.name} is not a device for the board's bus`);
-    if (id !== undefined) device.id = id;
-    this.board.place(device, place);
+  #placeDevice({ type, id, properties, place, where }: PlacedDevice): SysBusDevice {
+    try {
+      const device = createObject(type, properties, this.#resolver(where));
+      if (!(device instanceof SysBusDevice)) throw new UserError(`${type.name} is not a device for the board's bus`);
+      if (id !== undefined) device.id = id;
+      this.board.place(device, place);
+      return device;
+    } catch (error) {
+      if (!(error instanceof UserError) || error.message.startsWith(`${where}: `)) throw error;
+      throw new UserError(`${where}: ${error.message}`, { cause: error });
+    }
   }
 
   /** Finds what properties of a device refer to. */

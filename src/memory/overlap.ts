@@ -10,16 +10,32 @@ import type { MemoryRegion } from "./region.ts";
  * @throws UserError that names both regions and their addresses
  */
 export function assertNoOverlap(container: MemoryRegion, offset: bigint, region: MemoryRegion, priority = 0): void {
+  const found = findOverlap(container, offset, region, priority);
+  if (found === undefined) return;
+  throw new UserError(`${place(found.hit)} overlaps ${place(found.present)}: give one of them another address`);
+}
+
+/** The end of what is in the way of `region` at `offset`, undefined if there is room. */
+export function overlapEnd(container: MemoryRegion, offset: bigint, region: MemoryRegion): bigint | undefined {
+  const found = findOverlap(container, offset, region, 0);
+  return found === undefined ? undefined : BigInt(found.present.end);
+}
+
+function findOverlap(
+  container: MemoryRegion,
+  offset: bigint,
+  region: MemoryRegion,
+  priority: number,
+): { readonly hit: FlatRange; readonly present: FlatRange } | undefined {
   const added = renderFlatView(region, offset).ranges;
   for (const other of container.subregions) {
     if (other.priority !== priority) continue;
     for (const present of renderFlatView(other, other.offset).ranges) {
       const hit = added.find((range) => range.start < present.end && present.start < range.end);
-      if (hit !== undefined) {
-        throw new UserError(`${place(hit)} overlaps ${place(present)}: give one of them another address`);
-      }
+      if (hit !== undefined) return { hit, present };
     }
   }
+  return undefined;
 }
 
 function place({ region, start, end }: FlatRange): string {

@@ -1,5 +1,6 @@
 // Options for devices and networks: -device, -netdev, -nic, -net.
 
+import { resolve } from "node:path";
 import { parseUserNetOptions } from "../../backend/net/user-net-options.ts";
 import type { DeviceConfig } from "../../machine/config.ts";
 import { didYouMean } from "../../util/nearest.ts";
@@ -29,11 +30,50 @@ export function device(draft: Draft, value: string, where: string): void {
     return;
   }
   const id = option.id();
-  if (id !== undefined && draft.devices.some((other) => other.id === id)) {
+  if (id !== undefined && [...draft.devices, ...draft.deviceFiles].some((other) => other.id === id)) {
     throw option.error(`there is another device with id=${id}`);
+  }
+  if (isDeviceFile(type)) {
+    addDeviceFile(draft, option, type, id);
+    return;
   }
   const entry: DeviceConfig = { type, properties: option.rest(), where };
   draft.devices.push(id === undefined ? entry : { ...entry, id });
+}
+
+/** Whether a device is named by a file: `./my-device.ts`, `dma.js#bananaDma`. */
+function isDeviceFile(type: string): boolean {
+  return /[/\\]|\.[mc]?[jt]s(#.*)?$/.test(type);
+}
+
+function addDeviceFile(draft: Draft, option: OptionValues, type: string, id: string | undefined): void {
+  const [, path, exportName] = /^(.*?)(?:#([^#/\\]*))?$/s.exec(type)!;
+  if (path === "" || exportName === "") throw option.error("expected FILE or FILE#EXPORT");
+  const addr = number(option, "addr", option.text("addr"), Number.MAX_SAFE_INTEGER);
+  const numbers = option.all("irq").map((text) => number(option, "irq", text, MAX_IRQ));
+  const irqs = numbers.filter((irq) => irq !== "auto");
+  if (irqs.length > 0 && irqs.length < numbers.length) {
+    throw option.error("irq=auto is for all interrupts of a device: expected numbers only, or auto alone");
+  }
+  draft.deviceFiles.push({
+    path: resolve(path!),
+    ...(exportName === undefined ? {} : { exportName }),
+    ...(id === undefined ? {} : { id }),
+    addr,
+    irqs: irqs.length === 0 ? "auto" : irqs,
+    properties: option.rest(),
+    where: option.where,
+  });
+}
+
+/** More than any board has. */
+const MAX_IRQ = 1023;
+
+function number(option: OptionValues, key: string, text: string | undefined, max: number): number | "auto" {
+  if (text === undefined || text === "auto") return "auto";
+  const value = /^(\d{1,16}|0x[0-9a-f]{1,14})$/i.test(text) ? Number(text) : Number.NaN;
+  if (value <= max) return value;
+  throw option.error(`${key}=${text}: expected auto or a whole number up to 0x${max.toString(16)}`);
 }
 
 export function netdev(draft: Draft, value: string, where: string): void {

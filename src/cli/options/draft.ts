@@ -28,7 +28,7 @@ interface LineDraft {
 }
 
 /** Changeable parts of the configuration under construction. */
-type Lists = "drives" | "devices" | "netdevs" | "chardevs" | "rngs" | "globals" | "fwCfg" | "dataPaths";
+type Lists = "drives" | "devices" | "deviceFiles" | "netdevs" | "chardevs" | "rngs" | "globals" | "fwCfg" | "dataPaths";
 type Given = "smp" | "memory" | "firmware" | "kernel" | "initrd" | "append" | "dtb" | "dumpDtb" | "rtcBase";
 type Actions = "rebootAction" | "shutdownAction" | "escapeCharacter" | "accel" | "icount";
 
@@ -63,6 +63,7 @@ export function newDraft(): Draft {
     cpu: { properties: new Map(), where: "-cpu" },
     drives: [],
     devices: [],
+    deviceFiles: [],
     netdevs: [],
     chardevs: [],
     rngs: [],

@@ -177,8 +177,8 @@ export const OPTIONS: readonly OptionSpec[] = [
   {
     name: "device",
     group: "Devices",
-    argument: "TYPE[,id=ID][,PROPERTY=VALUE...]",
-    help: "add a device; help lists the types, TYPE,help a type's properties",
+    argument: "TYPE|FILE[#EXPORT][,addr=ADDRESS][,irq=N][,id=ID][,PROPERTY=VALUE...]",
+    help: "add a device, or one that a file (./my-device.ts) defines; help lists the types, TYPE,help properties",
     apply: devices.device,
   },
   {

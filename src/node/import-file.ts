@@ -1,0 +1,96 @@
+// Imports files of the user's: TypeScript as it is (Node strips the types), "plantain/..." being this very Plantain
+// wherever the file is. docs/design/plug-in.md.
+
+import { spawnSync } from "node:child_process";
+import { existsSync, statSync } from "node:fs";
+import { registerHooks } from "node:module";
+import { basename } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { lineOf } from "../device/model/source-line.ts";
+import { UserError } from "../util/user-error.ts";
+
+/** The query that makes Node read a file again, with all files of the user's that it imports. */
+const VERSION = "plantain";
+
+/** The files that each version of a file was read with; only for those that are being imported. */
+const reads = new Map<string, Set<string>>();
+let hooked = false;
+let versions = 0;
+
+/** A module, and the files it was made of: its own and those it imports, but for installed packages. */
+export interface ImportedFile {
+  readonly exports: Readonly<Record<string, unknown>>;
+  readonly files: ReadonlySet<string>;
+}
+
+/**
+ * Imports a file as it is now, even if it was imported before.
+ * @param path absolute
+ * @throws UserError in one line: what is wrong, and in which line of the file
+ */
+export async function importFile(path: string, where: string): Promise<ImportedFile> {
+  if (!existsSync(path)) throw new UserError(`${where}: there is no file ${path}`);
+  if (!statSync(path).isFile()) throw new UserError(`${where}: ${path} is not a file`);
+  hook();
+  const version = String(++versions);
+  const files = new Set([path]);
+  reads.set(version, files);
+  const url = pathToFileURL(path);
+  url.searchParams.set(VERSION, version);
+  try {
+    return { exports: (await import(url.href)) as Record<string, unknown>, files };
+  } catch (error) {
+    throw new UserError(`${where}: ${problemOf(error, path, files)}`, { cause: error });
+  } finally {
+    reads.delete(version);
+  }
+}
+
+/** Makes imports of the user's files find this Plantain, and their own files as new as they are. */
+function hook(): void {
+  if (hooked) return;
+  hooked = true;
+  registerHooks({
+    resolve(specifier, context, next) {
+      if (/^plantain\//.test(specifier)) return next(specifier, { ...context, parentURL: import.meta.url });
+      const found = next(specifier, context);
+      const parent = context.parentURL;
+      if (parent === undefined || !parent.includes(`?${VERSION}=`) || !found.url.startsWith("file:")) return found;
+      if (!/^(\.|\/|file:)/.test(specifier) || found.url.includes("/node_modules/")) return found;
+      const version = new URL(parent).searchParams.get(VERSION) ?? "";
+      const url = new URL(found.url);
+      reads.get(version)?.add(fileURLToPath(url));
+      url.searchParams.set(VERSION, version);
+      return { ...found, url: url.href };
+    },
+  });
+}
+
+/** One line about what was thrown while a file was imported. */
+function problemOf(error: unknown, path: string, files: ReadonlySet<string>): string {
+  if (!(error instanceof Error)) return `${path} threw ${String(error)}`;
+  const message = error.message.split("\n")[0]!.replaceAll(/\?plantain=\d+/g, "");
+  // Plantain's own complaints about a device say the line themselves.
+  if (error instanceof UserError) return message;
+  const missing = /^Cannot find (?:module|package) '([^']+)'/.exec(message)?.[1];
+  if (missing !== undefined) return `${basename(path)} imports ${missing}, which is not there (${path})`;
+  if (error.name !== "SyntaxError")
+    return `${basename(path)} threw ${error.name}: ${message}${lineOf(error) || ` (${path})`}`;
+  const line = firstLine(error.stack ?? "") ?? checkedLine(files);
+  return `${message.replace(/\.$/, "")} (${line ?? path})`;
+}
+
+/** `file:line` of a syntax error, at the beginning of what Node says of it. */
+function firstLine(text: string): string | undefined {
+  const [, place, line] = /^(?:file:\/\/)?(\/[^\n]*?|[A-Za-z]:[^\n]*?)(?:\?[^\n:]*)?:(\d+)\n/.exec(text) ?? [];
+  return place === undefined ? undefined : `${decodeURIComponent(place)}:${line}`;
+}
+
+/** Asks Node about the files, one by one: a module's syntax error does not say where it is. */
+function checkedLine(files: ReadonlySet<string>): string | undefined {
+  for (const file of files) {
+    const { status, stderr } = spawnSync(process.execPath, ["--check", file], { encoding: "utf8", timeout: 10_000 });
+    if (status !== 0 && status !== null) return firstLine(stderr);
+  }
+  return undefined;
+}
