@@ -67,7 +67,15 @@ export interface Bench {
 export class Skipped extends Error {}
 
 /** A measurement went wrong: a wrong answer, an emulator that ended too early or not at all. */
-export class BenchError extends Error {}
+export class BenchError extends Error {
+  /** All that the emulator printed. */
+  readonly console: string | undefined;
+
+  constructor(message: string, options: { readonly console?: string; readonly cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.console = options.console;
+  }
+}
 
 /** What each emulator gave, round by round. */
 export interface Rounds<T> {

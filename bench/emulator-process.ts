@@ -5,6 +5,9 @@ import { BenchError } from "./benchmark.ts";
 import { cpuTimes, residentBytes } from "./proc.ts";
 import { type Mark, Transcript } from "./transcript.ts";
 
+/** What Linux says when it goes down: nothing that is waited for comes after it. */
+const LINUX_DIES = /\] (Unable to handle kernel|Kernel panic - not syncing).*\n/;
+
 /** How long it may take to end when it is asked to. */
 const STOP_MS = 5_000;
 
@@ -72,6 +75,7 @@ export class EmulatorProcess implements AsyncDisposable {
     for (;;) {
       const mark = this.transcript.find(pattern, from);
       if (mark !== undefined) return mark;
+      if (this.transcript.find(LINUX_DIES) !== undefined) throw this.#complaint(`Linux crashed before ${pattern}`);
       const left = deadline - performance.now();
       if (this.#life !== undefined) throw this.#complaint(`ended with status ${this.#life.status} before ${pattern}`);
       if (left <= 0) throw this.#complaint(`no ${pattern} within ${timeout} s`);
@@ -122,7 +126,9 @@ export class EmulatorProcess implements AsyncDisposable {
   }
 
   #complaint(message: string): BenchError {
+    const { text } = this.transcript;
     const tail = this.transcript.tail(2);
-    return new BenchError(`${this.#child.spawnfile}: ${message}${tail === "" ? "" : ` (it said: ${tail})`}`);
+    const words = tail === "" ? "" : ` (it said: ${tail})`;
+    return new BenchError(`${this.#child.spawnfile}: ${message}${words}`, { console: text });
   }
 }

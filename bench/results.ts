@@ -12,7 +12,7 @@ export interface Baseline {
 }
 
 /** A ratio that is worse than the baseline's by more than this part of it is a regression. */
-export const REGRESSION = 0.15;
+const REGRESSION = 0.15;
 
 export interface Series {
   readonly median: number;

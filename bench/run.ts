@@ -1,5 +1,7 @@
 // Runs one benchmark and turns what it recorded into rows: what it did not record is told as skipped or failed.
 
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Progress } from "../src/node/guest/progress.ts";
 import { type Bench, BenchError, type Measurement, Skipped } from "./benchmark.ts";
 import type { Compiler } from "./compiler.ts";
@@ -53,6 +55,8 @@ export async function runChoice(
       step.done(`skipped, ${reason}`);
     } else {
       step.fail();
+      if (error.console !== undefined)
+        reason += `; its console: ${keepConsole(tools.cache, benchmark.name, error.console)}`;
     }
   }
   return benchmark.cases
@@ -62,6 +66,13 @@ export async function runChoice(
       if (measurement === undefined) return unmeasured(benchmark, item, state, reason);
       return measured(benchmark, item, measurement, baseline);
     });
+}
+
+function keepConsole(folder: string, name: string, text: string): string {
+  const path = join(folder, `failed-${name}.txt`);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(path, text);
+  return path;
 }
 
 function orSkip<T>(tool: T | string): T {

@@ -11,6 +11,12 @@ export interface Mark {
 
 export class Transcript {
   #text = "";
+
+  /** All of it. */
+  get text(): string {
+    return this.#text;
+  }
+
   /** Where each piece ends in the text, and when it came. */
   readonly #pieces: { readonly end: number; readonly at: number }[] = [];
 
