@@ -8,7 +8,7 @@ import { EXIT } from "./layout.ts";
 
 export const RAM = 0x8000_0000;
 /** A store here ends the program: the board's test finisher. */
-export const FINISHER = 0x10_0000;
+const FINISHER = 0x10_0000;
 
 export interface TestMachineOptions {
   readonly ramBytes?: number;

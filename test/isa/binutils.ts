@@ -9,7 +9,7 @@ export const hasBinutils = ["as", "ld", "objcopy", "objdump"].every(
   (tool) => spawnSync(`${PREFIX}${tool}`, ["--version"]).status === 0,
 );
 /** The extensions of our table that binutils 2.40 knows. */
-export const MARCH = "rv64gc_zba_zbb_zbc_zbs_zbkb_zbkx_zicsr_zifencei_zicbom_zicboz_zfh_svinval_zihintpause_zawrs";
+const MARCH = "rv64gc_zba_zbb_zbc_zbs_zbkb_zbkx_zicsr_zifencei_zicbom_zicboz_zfh_svinval_zihintpause_zawrs";
 
 export interface GnuAssembly {
   readonly bytes: Uint8Array;

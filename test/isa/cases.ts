@@ -15,9 +15,9 @@ import { runOnQemu } from "./qemu.ts";
 export const RAM = 0x8000_0000;
 const RAM_BYTES = 32 << 20;
 /** Cases lie from here on; RAM between the runner and them is the test's own (page tables). */
-export const CASES = 0x100_0000;
+const CASES = 0x100_0000;
 const PAGE = 4096;
-export const MAX_CASES = (RAM_BYTES - CASES - (4 << 20)) / PAGE;
+const MAX_CASES = (RAM_BYTES - CASES - (4 << 20)) / PAGE;
 
 /** Offsets in a case's page. */
 const X = 0;
@@ -33,8 +33,8 @@ const FCSR_AFTER = 0x620;
 const MSTATUS_AFTER = 0x628;
 export const WINDOW = 0x640;
 export const WINDOW_BYTES = 0x1c0;
-export const CODE = 0x800;
-export const CODE_BYTES = 0x800;
+const CODE = 0x800;
+const CODE_BYTES = 0x800;
 
 /** The registers that a case may set before it starts, in the order in which the runner writes them; mstatus comes last. */
 const CSR_SLOTS = [
@@ -166,7 +166,7 @@ ${each(32, (n) => `fsd f${n}, ${F_AFTER + n * 8}(x31)`)}
 `;
 
 /** Builds the RAM image for a list of cases; `prepare` may put more into it. */
-export function buildImage(cases: readonly Case[], prepare?: (ram: DataView) => void): Uint8Array {
+function buildImage(cases: readonly Case[], prepare?: (ram: DataView) => void): Uint8Array {
   if (cases.length > MAX_CASES) throw new Error(`${cases.length} cases do not fit`);
   const image = new Uint8Array(RAM_BYTES);
   const view = new DataView(image.buffer);
@@ -238,7 +238,7 @@ export class Outcome {
 }
 
 /** Code as text, for the report of a difference. */
-export function listing(code: Uint8Array, base: bigint): string {
+function listing(code: Uint8Array, base: bigint): string {
   const view = new DataView(code.buffer, code.byteOffset, code.length);
   const lines: string[] = [];
   for (let at = 0; at + 2 <= code.length; ) {

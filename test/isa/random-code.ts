@@ -69,7 +69,7 @@ const EDGES = [
   31n,
   32n,
 ];
-export const randomInteger = (random: Random): bigint => {
+const randomInteger = (random: Random): bigint => {
   if (random.chance(0.4)) return BigInt.asUintN(64, random.pick(EDGES));
   return random.chance(0.5)
     ? random.bits64()
@@ -110,7 +110,7 @@ function float(random: Random, exponentBits: number, fractionBits: number): bigi
     fraction
   );
 }
-export function randomFloat(random: Random): bigint {
+function randomFloat(random: Random): bigint {
   switch (random.below(8)) {
     case 0:
     case 1:

@@ -8,7 +8,7 @@ import type { DecodedValue } from "./register-map.ts";
 const TWO_32 = 2 ** 32;
 
 /** `size` (up to 53) bits from bit `at` of the two words. Unsigned. */
-export function extract(low: number, high: number, at: number, size: number): number {
+function extract(low: number, high: number, at: number, size: number): number {
   if (at >= 32) return cut(high >>> (at - 32), size);
   if (at + size <= 32) return cut(low >>> at, size);
   return (low >>> at) + cut(high, at + size - 32) * 2 ** (32 - at);

@@ -59,7 +59,7 @@ export interface Cell extends PlacedRegister {
 }
 
 /** Masks by word. */
-export type Masks = { readonly [A in Access]: Uint32Array };
+type Masks = { readonly [A in Access]: Uint32Array };
 
 export interface Layout {
   readonly map: RegisterMap;

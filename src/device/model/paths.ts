@@ -112,5 +112,3 @@ export type RegisterViews<R> = {
 /** What a register can be written as: its value, or some of its fields, the others being 0. */
 export type WriteValue<G> =
   G extends Register<infer F, infer W> ? Word<W> | { readonly [K in keyof F]?: FieldValue<F[K]> } : never;
-
-export type AnyRegisters = RegisterSpecs;
