@@ -306,7 +306,7 @@ function walk(va: bigint, c: Case, image: Uint8Array): string {
   let table = Number((satp & ((1n << 44n) - 1n)) << 12n);
   const path: string[] = [];
   for (let level = Number(satp >> 60n) - 6; level >= 0; level--) {
-    if (table < RAM || table >= RAM + image.length) return `${path.join(" ")} outside`;
+    if (table < RAM || table >= RAM + image.length) return `(${va.toString(16)}: ${path.join(" ")} outside)`;
     const pte = view.getBigUint64(table - RAM + Number((va >> BigInt(12 + 9 * level)) & 511n) * 8, true);
     path.push(pte.toString(16));
     if ((pte & 1n) === 0n || pte & 0xen) break;

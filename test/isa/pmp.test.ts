@@ -85,9 +85,9 @@ function randomCase(random: Random, n: number): Case {
     if (((at + offset) & 4095) + (1 << size) > 4096) continue;
     if (random.chance(0.5))
       lines.push(`l${"bhwd"[size]} a1, ${offset}(${BASES[base]})`, "xor a0, a0, a1", "rori a0, a0, 7");
+    else if (!code && random.chance(0.2)) lines.push(`lr.w a1, (${BASES[base]})`, "xor a0, a0, a1");
     else if (!code && at + offset < AREA + DATA_BYTES - 8 && at + offset >= AREA)
       lines.push(`s${"bhwd"[size]} a0, ${offset}(${BASES[base]})`);
-    else if (!code && random.chance(0.5)) lines.push(`lr.w a1, (${BASES[base]})`, "xor a0, a0, a1");
   }
   const { bytes } = assemble(lines.join("\n"));
   return {
