@@ -1,7 +1,13 @@
 // A C header of a device's registers, for drivers: offsets, fields and values as the macros that Linux's regmap and
 // FIELD_GET/FIELD_PREP work with, and that bare-metal code can use as well.
 
-import { type BankInfo, expandRegisters, type FieldInfo, type RegisterInfo, type RegisterMap } from "./model/register-map.ts";
+import {
+  type BankInfo,
+  expandRegisters,
+  type FieldInfo,
+  type RegisterInfo,
+  type RegisterMap,
+} from "./model/register-map.ts";
 
 /**
  * The C header of a register map.

@@ -10,7 +10,6 @@ export { type DeviceDefinition, defineDevice } from "./model/define-device.ts";
 export { DefinedDevice } from "./model/defined-device.ts";
 export { DeviceError } from "./model/device-error.ts";
 export type { Address, Dma } from "./model/dma.ts";
-export type { Fifo, FifoOptions } from "./model/fifo.ts";
 export {
   type Access,
   type Bits,
@@ -35,6 +34,7 @@ export {
   wo,
   ws,
 } from "./model/fields.ts";
+export type { Fifo, FifoOptions } from "./model/fifo.ts";
 export type { DeviceTimer } from "./model/model-timer.ts";
 export type {
   AccessEvent,

@@ -172,12 +172,14 @@ function toHaveGuestErrors(this: MatcherUtils, received: unknown, expected?: rea
   const { guestErrors } = records("toHaveGuestErrors", received);
   const lines = guestErrors.map((line) => `  ${line}`).join("\n") || "  none";
   if (expected === undefined) {
-    return verdict(guestErrors.length > 0, () => `expected ${this.isNot ? "no " : ""}guest errors, there are:\n${lines}`);
+    return verdict(
+      guestErrors.length > 0,
+      () => `expected ${this.isNot ? "no " : ""}guest errors, there are:\n${lines}`,
+    );
   }
   const fits = (message: string, pattern: string | RegExp) =>
     typeof pattern === "string" ? message.includes(pattern) : pattern.test(message);
-  const pass =
-    guestErrors.length === expected.length && guestErrors.every((message, n) => fits(message, expected[n]!));
+  const pass = guestErrors.length === expected.length && guestErrors.every((message, n) => fits(message, expected[n]!));
   return verdict(pass, () => {
     const wanted = expected.map((pattern) => `  ${String(pattern)}`).join("\n") || "  none";
     return `expected ${this.isNot ? "not " : ""}these guest errors:\n${wanted}\n\nthere are:\n${lines}`;
@@ -243,7 +245,9 @@ function matches(access: BenchAccess, expected: AnyExpected, index: RegisterInde
 
 /** The fields of a value on the bus: pulses too. */
 function allFields(place: PlacedRegister, value: number | bigint): Record<string, unknown> {
-  const visible = place.info.fields.map((field) => (field.access === "pulse" ? { ...field, access: "rw" as const } : field));
+  const visible = place.info.fields.map((field) =>
+    field.access === "pulse" ? { ...field, access: "rw" as const } : field,
+  );
   return decodeRegister({ ...place.info, fields: visible }, value);
 }
 

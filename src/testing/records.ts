@@ -1,6 +1,11 @@
 // What a testbench notes while a test runs, and what the matchers look at.
 
-import { decodeRegister, expandRegisters, type PlacedRegister, type RegisterMap } from "../device/model/register-map.ts";
+import {
+  decodeRegister,
+  expandRegisters,
+  type PlacedRegister,
+  type RegisterMap,
+} from "../device/model/register-map.ts";
 
 /** An access that a test (or a driver under test) made. */
 export interface BenchAccess {
@@ -76,7 +81,9 @@ export function describeValue(place: PlacedRegister | undefined, value: number |
     .filter(([, field]) => field !== false)
     .map(([name, field]) => (field === true ? name : `${name}=${field}`));
   const pulses = place.info.fields.filter(
-    (field) => field.access === "pulse" && (BigInt(value) >> BigInt(field.lsb)) & ((1n << BigInt(field.msb - field.lsb + 1)) - 1n),
+    (field) =>
+      field.access === "pulse" &&
+      (BigInt(value) >> BigInt(field.lsb)) & ((1n << BigInt(field.msb - field.lsb + 1)) - 1n),
   );
   const all = [...pulses.map((field) => field.name), ...parts];
   return all.length === 0 ? hex : `${hex} (${all.join(", ")})`;

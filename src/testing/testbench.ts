@@ -3,7 +3,15 @@
 import type { DeviceHost, ShutdownReason } from "../device/device.ts";
 import type { DeviceDefinition } from "../device/model/define-device.ts";
 import type { DefinedDevice } from "../device/model/defined-device.ts";
-import type { ElementFieldName, ElementName, RegisterAt, RegisterViews, ValueAt, WithoutIndex, WriteValue } from "../device/model/paths.ts";
+import type {
+  ElementFieldName,
+  ElementName,
+  RegisterAt,
+  RegisterViews,
+  ValueAt,
+  WithoutIndex,
+  WriteValue,
+} from "../device/model/paths.ts";
 import type { ChardevNames, PropertySpecs, PropertyValues } from "../device/model/properties.ts";
 import { decodeField, type PlacedRegister, type RegisterMap } from "../device/model/register-map.ts";
 import type { RegisterSpecs } from "../device/model/registers.ts";
@@ -12,8 +20,8 @@ import { resetTree } from "../device/reset.ts";
 import { AddressSpace } from "../memory/address-space.ts";
 import type { AccessSize } from "../memory/io-callbacks.ts";
 import { MemoryRegion } from "../memory/region.ts";
-import { createObject } from "../qom/type-registry.ts";
 import type { PropertyValue } from "../qom/property.ts";
+import { createObject } from "../qom/type-registry.ts";
 import { ManualClock } from "../util/manual-clock.ts";
 import { didYouMean } from "../util/nearest.ts";
 import { BenchLine } from "./bench-line.ts";
@@ -385,7 +393,12 @@ function joinFields({ name, info }: Register, fields: object): bigint {
   for (const [key, given] of Object.entries(fields)) {
     const field = info.fields.find((each) => each.name === key);
     if (field === undefined) {
-      throw new Error(`${name} has no field "${key}"${didYouMean(key, info.fields.map((each) => each.name))}`);
+      throw new Error(
+        `${name} has no field "${key}"${didYouMean(
+          key,
+          info.fields.map((each) => each.name),
+        )}`,
+      );
     }
     const bits = typeof given === "string" ? field.values?.[given] : Number(given);
     if (bits === undefined || !Number.isInteger(bits) || bits < 0 || bits >= 2 ** (field.msb - field.lsb + 1)) {

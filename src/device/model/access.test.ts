@@ -226,7 +226,8 @@ function compare(layout: Layout, endianness: Endianness, roll: (sides: number) =
       const expected = reference.read(offset, size);
       for (const bench of [d, observed]) {
         const seen = BigInt({ 1: bench.read8, 2: bench.read16, 4: bench.read32, 8: bench.read64 }[size](offset));
-        if (seen !== expected) expect([`read ${size} at ${offset}`, seen]).toEqual([`read ${size} at ${offset}`, expected]);
+        if (seen !== expected)
+          expect([`read ${size} at ${offset}`, seen]).toEqual([`read ${size} at ${offset}`, expected]);
       }
     } else {
       reference.write(offset, size, value);

@@ -56,7 +56,9 @@ export function encode(cell: Cell, { info, names, flag, size }: CellField, value
   if (names !== undefined) {
     const { values } = info;
     if (typeof value === "string" && Object.hasOwn(values!, value)) return values![value]!;
-    throw new RangeError(`${name} = ${show(value)} is none of ${members(values!)}${didYouMean(String(value), Object.keys(values!))}`);
+    throw new RangeError(
+      `${name} = ${show(value)} is none of ${members(values!)}${didYouMean(String(value), Object.keys(values!))}`,
+    );
   }
   const bits = flag && typeof value === "boolean" ? Number(value) : value;
   if (typeof bits !== "number" || !Number.isInteger(bits)) {

@@ -1,9 +1,9 @@
 // From the spec of a device to its register map, with everything that types cannot refuse refused.
 
-import { checkValue } from "../../qom/property.ts";
 import { IoCallbacks } from "../../memory/io-callbacks.ts";
+import { checkValue } from "../../qom/property.ts";
 import { didYouMean } from "../../util/nearest.ts";
-import { UserError } from "../../util/user-error.ts";
+import type { UserError } from "../../util/user-error.ts";
 import { checkRegisters } from "./check-registers.ts";
 import { isAsync, isEdge } from "./context.ts";
 import { DefinitionError } from "./device-error.ts";
@@ -162,6 +162,10 @@ function checkProperties(type: string, properties: PropertySpecs): RegisterMap["
     } catch (error) {
       complain((error as UserError).message);
     }
-    return { name, ...info, ...(value !== undefined && { default: typeof value === "bigint" ? String(value) : value }) };
+    return {
+      name,
+      ...info,
+      ...(value !== undefined && { default: typeof value === "bigint" ? String(value) : value }),
+    };
   });
 }

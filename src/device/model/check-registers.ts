@@ -3,6 +3,7 @@
 import { didYouMean } from "../../util/nearest.ts";
 import { DefinitionError } from "./device-error.ts";
 import { ACCESSES, type Field } from "./fields.ts";
+import { hex, members, plural } from "./message-format.ts";
 import {
   type BankInfo,
   expandRegisters,
@@ -12,7 +13,6 @@ import {
   type RegisterMap,
 } from "./register-map.ts";
 import type { Bank, BankSpecs, Register, RegisterArray, RegisterSpecs } from "./registers.ts";
-import { hex, members, plural } from "./message-format.ts";
 import { siteOf } from "./source-line.ts";
 
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -116,7 +116,10 @@ function checkRegister(place: Place, name: string, spec: Register): RegisterInfo
     const below = fields[i - 1];
     if (below !== undefined && below.msb >= field.lsb) {
       const at = { ...place, name: `${place.name}.${field.name}`, made: spec.fields[field.name] };
-      complain(at, `${bitsOf(field)} ${field.msb === field.lsb ? "overlaps" : "overlap"} ${below.name} (${bitsOf(below)})`);
+      complain(
+        at,
+        `${bitsOf(field)} ${field.msb === field.lsb ? "overlaps" : "overlap"} ${below.name} (${bitsOf(below)})`,
+      );
     }
   }
   const kinds = new Set(fields.map((field) => field.access));
@@ -149,7 +152,8 @@ function resetBits(place: Place, { reset, width, fields, access }: Register): bi
   }
   const value = wholeNumber(reset);
   if (value === undefined) complain(place, `reset: ${String(reset)} is not a whole number`);
-  if (value < 0n || value >> BigInt(width) !== 0n) complain(place, `reset: ${hex(value)} does not fit in ${width} bits`);
+  if (value < 0n || value >> BigInt(width) !== 0n)
+    complain(place, `reset: ${hex(value)} does not fit in ${width} bits`);
   return value;
 }
 
@@ -157,13 +161,15 @@ function checkField(register: Place, spec: Register, name: string, field: Field,
   const place = { ...register, name: `${register.name}.${name}`, made: field };
   checkIdentifier(place, name);
   if (name === "value") complain(place, '"value" is the register\'s own value: give the field another name');
-  if (field?.kind !== "field") complain({ ...place, made: spec }, "is no field: make it with rw(...), ro(...) and so on");
+  if (field?.kind !== "field")
+    complain({ ...place, made: spec }, "is no field: make it with rw(...), ro(...) and so on");
   const { msb, lsb, access, doc } = field;
   if (![msb, lsb].every((bit) => Number.isInteger(bit) && bit >= 0)) {
     complain(place, `[${msb}, ${lsb}] are not bits: write 3, or [7, 4] for several`);
   }
   if (msb < lsb) complain(place, `[${msb}, ${lsb}]: the highest bit comes first: [${lsb}, ${msb}]`);
-  if (msb >= spec.width) complain(place, `${bitsOf(field)} ${msb === lsb ? "is" : "are"} outside a register of ${spec.width} bits`);
+  if (msb >= spec.width)
+    complain(place, `${bitsOf(field)} ${msb === lsb ? "is" : "are"} outside a register of ${spec.width} bits`);
   const size = msb - lsb + 1;
   if (size === 1 && !field.flag && field.values === undefined) {
     complain(place, `[${msb}, ${lsb}] is one bit: write ${lsb}, and it is a boolean`);
@@ -223,7 +229,10 @@ function fieldReset(place: Place, spec: Register, name: string, field: Field, si
 function namedReset(place: Place, { values }: Field, value: unknown, size: number): number {
   if (values !== undefined) {
     if (typeof value === "string" && Object.hasOwn(values, value)) return values[value]!;
-    complain(place, `reset: ${JSON.stringify(value)} is none of ${members(values)}${didYouMean(String(value), Object.keys(values))}`);
+    complain(
+      place,
+      `reset: ${JSON.stringify(value)} is none of ${members(values)}${didYouMean(String(value), Object.keys(values))}`,
+    );
   }
   const number = typeof value === "boolean" ? Number(value) : value;
   if (typeof number !== "number" || !Number.isInteger(number) || number < 0) {
@@ -300,7 +309,8 @@ function checkCount(place: Place, count: number): void {
 }
 
 function checkOffset(place: Place, what: string, offset: number): void {
-  if (!Number.isSafeInteger(offset) || offset < 0) complain(place, `${what} is ${String(offset)}: expected a number of bytes`);
+  if (!Number.isSafeInteger(offset) || offset < 0)
+    complain(place, `${what} is ${String(offset)}: expected a number of bytes`);
 }
 
 function wholeNumber(value: unknown): bigint | undefined {

@@ -51,7 +51,10 @@ export function createContext(parts: ContextParts): Context<unknown, unknown, Ir
   const target = (what: string, name: string): Target => {
     inSetup(what);
     const found = typeof name === "string" ? find(layout, name) : undefined;
-    return found ?? complain(`${what}: there is no register or field of that name${didYouMean(String(name), namesOf(layout))}`);
+    return (
+      found ??
+      complain(`${what}: there is no register or field of that name${didYouMean(String(name), namesOf(layout))}`)
+    );
   };
   /** Calls `add` for the register or field in each element. */
   const forEach = ({ cells, field }: Target, add: (cell: Cell, field: CellField | undefined) => void) => {
@@ -64,7 +67,8 @@ export function createContext(parts: ContextParts): Context<unknown, unknown, Ir
     const found = target(label, name);
     checkCallback(label, run);
     const { cell, access } = first(found);
-    if (access === undefined ? cell.readOnly : CANNOT_WRITE.has(access)) complain(`${label}: the guest cannot write it`);
+    if (access === undefined ? cell.readOnly : CANNOT_WRITE.has(access))
+      complain(`${label}: the guest cannot write it`);
     if (event === "change" && access === "pulse") complain(`${label}: a pulse has no value to change: use on.write`);
     forEach(found, (each, field) => model.file.addWriteHook(each, { label, field, run, change: event === "change" }));
   };
@@ -72,7 +76,8 @@ export function createContext(parts: ContextParts): Context<unknown, unknown, Ir
     const found = target(label, name);
     checkCallback(label, run);
     const { cell, access } = first(found);
-    if (access === undefined ? cell.writeOnly : CANNOT_READ.has(access)) complain(`${label}: the guest cannot read a value of it`);
+    if (access === undefined ? cell.writeOnly : CANNOT_READ.has(access))
+      complain(`${label}: the guest cannot read a value of it`);
     const writable = access === undefined ? !cell.readOnly : !CANNOT_WRITE.has(access);
     if (derived && writable) complain(`${label}: the guest can write it: only what is ro can be derived`);
     forEach(found, (each, field) => {
@@ -191,10 +196,13 @@ function find(layout: Layout, name: string): Target | undefined {
   if (cells !== undefined) return { cells, field: undefined };
   const dot = name.lastIndexOf(".");
   const owners = layout.byPath.get(name.slice(0, Math.max(dot, 0)));
-  const field = owners?.[0]!.fields.findIndex(({ info }) => info.name === name.slice(dot + 1)) ?? -1;
+  const field = owners?.[0]?.fields.findIndex(({ info }) => info.name === name.slice(dot + 1)) ?? -1;
   return owners === undefined || field < 0 ? undefined : { cells: owners, field };
 }
 
 function namesOf({ byPath }: Layout): string[] {
-  return [...byPath].flatMap(([path, cells]) => [path, ...cells[0]!.info.fields.map((field) => `${path}.${field.name}`)]);
+  return [...byPath].flatMap(([path, cells]) => [
+    path,
+    ...cells[0]!.info.fields.map((field) => `${path}.${field.name}`),
+  ]);
 }

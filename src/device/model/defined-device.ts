@@ -266,4 +266,3 @@ function checkValue(cell: Cell, value: unknown): { readonly cell: Cell; readonly
   }
   return { cell, value: value as number | bigint };
 }
-

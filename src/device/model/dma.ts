@@ -135,7 +135,8 @@ export class ModelDma implements Dma {
       throw new RangeError(`dma.${what}: ${String(length)} is no number of bytes`);
     }
     const { memory } = this.#owner;
-    if (address < 0 || address > ADDRESS_LIMIT - length) this.#refuse(what, address, length, new BusError(address, "decode"));
+    if (address < 0 || address > ADDRESS_LIMIT - length)
+      this.#refuse(what, address, length, new BusError(address, "decode"));
     const at = Number(address);
     if (length > CHUNK) {
       const hole = firstHole(memory, at, length);

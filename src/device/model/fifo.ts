@@ -46,7 +46,8 @@ export class ModelFifo implements Fifo {
     if (!Number.isInteger(depth) || depth < 1 || depth > LARGEST_DEPTH) {
       throw new RangeError(`a depth of ${String(depth)}: expected 1 to ${LARGEST_DEPTH}`);
     }
-    if (width !== 8 && width !== 16 && width !== 32) throw new RangeError(`a width of ${String(width)}: expected 8, 16 or 32`);
+    if (width !== 8 && width !== 16 && width !== 32)
+      throw new RangeError(`a width of ${String(width)}: expected 8, 16 or 32`);
     this.depth = depth;
     this.#name = name;
     this.#limit = 2 ** width;

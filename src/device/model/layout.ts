@@ -182,7 +182,8 @@ function cellOf(
     readOnly: used && only(NOT_WRITABLE),
     writeOnly: used && only(NOT_READABLE),
     enums: fields.filter((field) => !field.total),
-    checked: access === "reserved" || access === "unimplemented" || fields.some(isChecked) || (used && only(NOT_WRITABLE)),
+    checked:
+      access === "reserved" || access === "unimplemented" || fields.some(isChecked) || (used && only(NOT_WRITABLE)),
     access,
   };
 }

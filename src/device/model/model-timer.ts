@@ -1,7 +1,7 @@
 // Timers of a device: on the machine's clock, with a name to be saved by.
 
-import { UserError } from "../../util/user-error.ts";
 import type { Timer } from "../../util/clock.ts";
+import { UserError } from "../../util/user-error.ts";
 
 /** A timer: armed once, it fires once, or again and again with `every`. Times are virtual nanoseconds. */
 export interface DeviceTimer {
@@ -74,7 +74,8 @@ export class ModelTimer implements DeviceTimer {
   at(ns: number): void {
     this.#check("at", ns);
     const { base } = this.#owner;
-    if (ns < base) throw new RangeError(`timer "${this.name}".at(${ns}): that was ${base - ns} ns ago, it is ${base} ns now`);
+    if (ns < base)
+      throw new RangeError(`timer "${this.name}".at(${ns}): that was ${base - ns} ns ago, it is ${base} ns now`);
     this.#arm(ns, 0);
   }
 

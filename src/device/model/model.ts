@@ -2,9 +2,9 @@
 // Everything that reaches a model goes through `enter` and `leave`; what must follow it happens in the outermost `leave`.
 
 import { BusError } from "../../memory/bus-error.ts";
-import { UserError } from "../../util/user-error.ts";
 import type { Timer } from "../../util/clock.ts";
 import type { IrqLine } from "../../util/irq.ts";
+import { UserError } from "../../util/user-error.ts";
 import type { DeviceHost } from "../device.ts";
 import { cellValue } from "./bits.ts";
 import { DefinitionError, DeviceError } from "./device-error.ts";
@@ -316,7 +316,8 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
     this.#uses -= units;
     if (this.#uses >= 0) return;
     // Outside of the model (a test that reads registers) there is nothing that could hang.
-    if (this.#depth > 0) throw new Error(`more than ${MAX_USES} uses of registers and services: is this an endless loop?`);
+    if (this.#depth > 0)
+      throw new Error(`more than ${MAX_USES} uses of registers and services: is this an endless loop?`);
     this.#uses = MAX_USES;
   }
 
@@ -342,7 +343,9 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
 
   get memory(): DeviceHost["memory"] {
     if (this.phase === "setup") {
-      throw new DefinitionError(`${this.#blueprint.type}: dma in setup: the machine does not run yet${lineOf(new Error())}`);
+      throw new DefinitionError(
+        `${this.#blueprint.type}: dma in setup: the machine does not run yet${lineOf(new Error())}`,
+      );
     }
     return this.#host.memory;
   }
@@ -381,7 +384,8 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
       }
       return value;
     }
-    if (unmapped === undefined) this.guestError(`read of ${plural(size, "byte")} at ${hex(offset)}: no register is there`);
+    if (unmapped === undefined)
+      this.guestError(`read of ${plural(size, "byte")} at ${hex(offset)}: no register is there`);
     return unmapped ?? 0;
   }
 
@@ -412,7 +416,13 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
     this.#shown = this.listening ? (this.#shown ?? this.file.words.slice()) : undefined;
   }
 
-  accessed(write: boolean, offset: number, size: number, value: number | bigint, touched: readonly TouchedCell[]): void {
+  accessed(
+    write: boolean,
+    offset: number,
+    size: number,
+    value: number | bigint,
+    touched: readonly TouchedCell[],
+  ): void {
     const time = this.#host.clock.now;
     const registers = touched.map(({ cell, old, new: now }) => ({ name: cell.name, info: cell.info, old, new: now }));
     for (const { access } of this.#observers) access?.({ time, write, offset, size, value, registers });

@@ -1,12 +1,15 @@
 // The names that an author gave, as types: `"CTRL"`, `"CTRL.START"`, `"CH.CTRL"`, `"CH[2].CTRL"`, with what they hold.
 
 import type { Field } from "./fields.ts";
-import type { Bank, FieldValue, Register, RegisterArray, RegisterSpecs, Word } from "./registers.ts";
+import type { Bank, FieldValue, Register, RegisterArray, Word } from "./registers.ts";
 
 /** The register that a name in a spec stands for, alone or as the kind of an array. */
 type RegisterOf<X> = X extends RegisterArray<infer G> ? G : X extends Register ? X : never;
 
-type FieldNames<X> = RegisterOf<X> extends Register<infer F> ? keyof F & string : never;
+/** The fields of a register. One without fields has none by name, though its type may not say so. */
+type FieldsOf<G> = G extends Register<infer F> ? (string extends keyof F ? {} : F) : never;
+
+type FieldNames<X> = keyof FieldsOf<RegisterOf<X>> & string;
 
 /** Registers by name; arrays and banks without index: `"CTRL"`, `"DATA"`, `"CH.CTRL"`. */
 export type RegisterName<R> = {
@@ -27,10 +30,8 @@ export type ValueAt<R, N> = N extends keyof R
     ? K extends keyof R
       ? R[K] extends Bank<infer B>
         ? ValueAt<B, Rest>
-        : RegisterOf<R[K]> extends Register<infer F>
-          ? Rest extends keyof F
-            ? FieldValue<F[Rest]>
-            : never
+        : Rest extends keyof FieldsOf<RegisterOf<R[K]>>
+          ? FieldValue<FieldsOf<RegisterOf<R[K]>>[Rest]>
           : never
       : never
     : never;
@@ -88,7 +89,8 @@ type FieldViews<F> = {
 } & { readonly [K in keyof F as F[K] extends Field<unknown, "constant"> ? K : never]: FieldValue<F[K]> };
 
 /** A register to the model: its fields by name, and its `value`. Assigning has no side effects. */
-export type RegisterView<G> = G extends Register<infer F, infer W> ? { value: Word<W> } & FieldViews<F> : never;
+export type RegisterView<G> =
+  G extends Register<infer _, infer W> ? { value: Word<W> } & FieldViews<FieldsOf<G>> : never;
 
 /** The elements of an array or a bank. */
 export interface ViewList<V> extends Iterable<V> {
@@ -98,17 +100,22 @@ export interface ViewList<V> extends Iterable<V> {
   at(index: number): V;
 }
 
+/** What a name in a spec is to the model. */
+type ViewOf<X> = X extends Register
+  ? RegisterView<X>
+  : X extends RegisterArray<infer G>
+    ? ViewList<RegisterView<G>>
+    : X extends Bank<infer B>
+      ? ViewList<RegisterViews<B>>
+      : never;
+
 /** All registers of a device by name. */
-export type RegisterViews<R> = {
-  readonly [K in keyof R]: R[K] extends Register
-    ? RegisterView<R[K]>
-    : R[K] extends RegisterArray<infer G>
-      ? ViewList<RegisterView<G>>
-      : R[K] extends Bank<infer B>
-        ? ViewList<RegisterViews<B>>
-        : never;
-};
+export type RegisterViews<R> = { readonly [K in keyof R]: ViewOf<R[K]> };
 
 /** What a register can be written as: its value, or some of its fields, the others being 0. */
 export type WriteValue<G> =
-  G extends Register<infer F, infer W> ? Word<W> | { readonly [K in keyof F]?: FieldValue<F[K]> } : never;
+  G extends Register<infer F, infer W>
+    ? string extends keyof F
+      ? Word<W>
+      : Word<W> | (object & { readonly [K in keyof F]?: FieldValue<F[K]> })
+    : never;

@@ -374,7 +374,8 @@ export class RegisterFile {
     let high = 0;
     if (width === 64) {
       if (typeof value !== "bigint") throw new RangeError(`${cell.name} = ${show(value)}: expected a bigint`);
-      if (value < 0n || value >> 64n !== 0n) throw new RangeError(`${cell.name} = ${show(value)} does not fit in 64 bits`);
+      if (value < 0n || value >> 64n !== 0n)
+        throw new RangeError(`${cell.name} = ${show(value)} does not fit in 64 bits`);
       low = Number(value & 0xffff_ffffn);
       high = Number(value >> 32n);
     } else {

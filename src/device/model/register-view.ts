@@ -116,7 +116,9 @@ export class ViewFactory {
     }
     for (const { name, count, registers } of this.#map.banks) {
       const group = (i: number) =>
-        Object.freeze(Object.fromEntries(registers.map((info) => [info.name, element(info, `${name}[${i}].${info.name}`)])));
+        Object.freeze(
+          Object.fromEntries(registers.map((info) => [info.name, element(info, `${name}[${i}].${info.name}`)])),
+        );
       lazily(views, name, () => listOf(name, count, group));
     }
     return Object.freeze(views);

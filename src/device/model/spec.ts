@@ -15,6 +15,7 @@ import type { Stream, StreamReceiver } from "./stream.ts";
 
 /** What a callback may return: anything but a promise, because nobody would wait for it. */
 export type NotAPromise =
+  // biome-ignore lint/suspicious/noConfusingVoidType: a function without a return statement is the usual one
   | void
   | undefined
   | null
@@ -94,13 +95,17 @@ export interface On<R, S> {
    * After a write of the guest that reaches the register or field: a pulse only when something was written to it.
    * Callbacks of an array or bank get the index after the value.
    */
-  write<const N extends Name<R>>(name: N, run: (value: ValueAt<R, N>, ...indices: IndicesAt<R, N>) => NotAPromise): void;
+  write<const N extends Name<R>>(
+    name: N,
+    run: (value: ValueAt<R, N>, ...indices: IndicesAt<R, N>) => NotAPromise,
+  ): void;
   /** After a write of the guest that changed the value. */
   change<const N extends Name<R>>(
     name: N,
     run: (value: ValueAt<R, N>, old: ValueAt<R, N>, ...indices: IndicesAt<R, N>) => NotAPromise,
   ): void;
   /** Before the guest reads: the value that is returned is stored and read. Without one it reads what is stored. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a function without a return statement changes nothing
   read<const N extends Name<R>>(name: N, run: (...indices: IndicesAt<R, N>) => ValueAt<R, N> | void | undefined): void;
   /**
    * After each reset, when registers and variables are as at first: the place to arm timers, and to keep what a reset
@@ -130,11 +135,7 @@ export interface Context<R, P, I extends IrqSpecs, S> {
   /** Makes a FIFO. The name is what it is saved by. */
   fifo(name: string, options: FifoOptions): Fifo;
   /** Connects a chardev property with a receiver (a FIFO, for instance) for what comes from the host. */
-  stream(
-    property: ChardevNames<P>,
-    receiver?: StreamReceiver,
-    onEvent?: (event: ChardevEvent) => NotAPromise,
-  ): Stream;
+  stream(property: ChardevNames<P>, receiver?: StreamReceiver, onEvent?: (event: ChardevEvent) => NotAPromise): Stream;
   /** Virtual time in nanoseconds. It stands still within a callback. */
   now(): number;
   /** The time of day: nanoseconds since 1970. */

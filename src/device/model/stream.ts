@@ -58,7 +58,11 @@ export class ModelStream implements Stream, ChardevFrontend {
       throw new RangeError(`write(${bytes}) to stream "${this.#property}": expected a byte from 0 to 255`);
     }
     const data =
-      typeof bytes === "number" ? Uint8Array.of(bytes) : typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
+      typeof bytes === "number"
+        ? Uint8Array.of(bytes)
+        : typeof bytes === "string"
+          ? new TextEncoder().encode(bytes)
+          : bytes;
     this.#chardev?.write(data);
   }
 
