@@ -1,11 +1,11 @@
 // Whole machines on both tiers: a run that counts instructions repeats to the letter, and several harts boot Linux.
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { assemble } from "../src/isa/assembler.ts";
 import { converse } from "./converse.ts";
 import { describeWithGuest } from "./guest.ts";
@@ -97,6 +97,7 @@ print:                  # a0 in hexadecimal; uses t5, t6, a1, a2
 describe("time by instructions", () => {
   const folder = mkdtempSync(join(tmpdir(), "plantain-tiers-"));
   const file = join(folder, "program.bin");
+  afterAll(() => rmSync(folder, { recursive: true }));
 
   const run = (...options: string[]) => {
     writeFileSync(file, assemble(PROGRAM, { base: 0x8000_0000n }).bytes);
@@ -110,8 +111,15 @@ describe("time by instructions", () => {
     return stdout;
   };
 
+  test("-d jit shows what was translated", () => {
+    const log = join(folder, "jit.log");
+    run("-icount", "4,sleep=off", "-d", "jit", "-D", log);
+    expect(readFileSync(log, "utf8")).toMatch(
+      /^region \d+ at 0x8000[\da-f]+: \d+ instructions in \d+ blocks, \d+ bytes of wasm, after \d+ jumps\n {2}0x8000[\da-f]+: {2}\w/m,
+    );
+  });
+
   test("both tiers take each interrupt at the same instruction, in every run", () => {
-    onTestFinished(() => rmSync(folder, { recursive: true }));
     const first = run("-icount", "4,sleep=off", "-accel", "interp");
     expect(first.trim().split("\n")).toHaveLength(41);
     expect(run("-icount", "4,sleep=off", "-accel", "interp")).toBe(first);

@@ -17,16 +17,20 @@ export interface TranslationEntry {
   /** Place of the page in the machine's memory, and the entry's offset in it. */
   readonly host: number;
   readonly offset: number;
+  /** The virtual address at which it got hot. */
+  readonly pc: bigint;
   /** Pages by their distance from the entry's: [relative page, place in memory, decoded page]. */
   readonly near: readonly (readonly [rel: number, host: number, code: number])[];
 }
 
-interface TranslatedRegion {
+export interface TranslatedRegion {
   readonly host: number;
   readonly offset: number;
   readonly name: string;
   readonly instructions: number;
   readonly bytes: number;
+  /** The code that it was made from, block by block, where it got hot: for the log. */
+  readonly blocks: readonly { readonly pc: bigint; readonly code: readonly number[] }[];
 }
 
 /** A translated batch. `chunks` has the 64-byte chunks (a bit each, low and high word) that were read from each page. */
@@ -79,6 +83,7 @@ const RUNTIME = ["ramStored", "csrAccess", ...regionFunctions().map((f) => f.nam
 
 interface Job {
   readonly name: string;
+  readonly pc: bigint;
   readonly host: number;
   readonly offset: number;
   readonly near: TranslationEntry["near"];
@@ -113,7 +118,7 @@ export function translateBatch(
   const queue = [...entries];
   let total = 0;
   while (queue.length > 0 && jobs.length < MAX_REGIONS && total < MAX_INSTRUCTIONS) {
-    const { host, offset, near } = queue.shift()!;
+    const { host, offset, pc, near } = queue.shift()!;
     if (byPlace.has(host + offset)) continue;
     const around = new Map(near.map(([rel, place, code]) => [rel, { place, code }]));
     const read: CodeReader = {
@@ -130,7 +135,7 @@ export function translateBatch(
     };
     const region = findRegion(offset, read);
     if (!region) continue;
-    const job: Job = { name: `r${jobs.length}`, host, offset, near, region };
+    const job: Job = { name: `r${jobs.length}`, pc, host, offset, near, region };
     jobs.push(job);
     byPlace.set(host + offset, job);
     total += region.size;
@@ -149,7 +154,12 @@ export function translateBatch(
       if (!page) continue;
       const at = page.code + CODE.side + ((rel & 4095) >> 1) * SIDE.size + SIDE.count;
       if (u16[at >> 1]! < CALLEE_COUNT) continue;
-      queue.push({ host: page.place, offset: rel & 4095, near: near.map(([r, p, c]) => [r - (rel >> 12), p, c]) });
+      queue.push({
+        host: page.place,
+        offset: rel & 4095,
+        pc: pc + BigInt(rel - offset),
+        near: near.map(([r, p, c]) => [r - (rel >> 12), p, c]),
+      });
     }
   }
   if (jobs.length === 0) return undefined;
@@ -204,6 +214,10 @@ export function translateBatch(
       name: job.name,
       instructions: job.region.size,
       bytes: funcs[i]!.code.length,
+      blocks: [...job.region.blocks.values()].map((block) => ({
+        pc: job.pc + BigInt(block.rel - job.offset),
+        code: block.insns.map((insn) => insn.raw),
+      })),
     })),
     pages: [...copies]
       .filter(([, p]) => p.low | p.high)

@@ -12,6 +12,8 @@ import { insns } from "../isa/table.ts";
 export interface RegionInsn {
   readonly rel: number;
   readonly length: 2 | 4;
+  /** The encoding as it stands in memory, 16 bits if compressed. */
+  readonly raw: number;
   /** Number in the instruction table. */
   readonly n: number;
   readonly rd: number;
@@ -111,6 +113,7 @@ function decodeAt(read: CodeReader, rel: number): RegionInsn | undefined {
   return {
     rel,
     length,
+    raw: length === 2 ? low : word,
     n,
     rd: (word >>> 7) & 31,
     rs1,

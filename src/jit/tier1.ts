@@ -2,11 +2,12 @@
  * The manager of translated code: collects hot entries, has them translated in batches, puts the result in place, and
  * takes it away again when the code that it came from changes. docs/design/jit.md.
  */
+import { disassemble } from "../isa/disassembler.ts";
 import type { Engine, Tier1 } from "../riscv/engine.ts";
 import type { Hart } from "../riscv/hart.ts";
 import { CODE, CTX, HANDLER_REGION, OP, S, SIDE, XTLB_ENTRIES } from "../riscv/layout.ts";
 import type { Log } from "../util/log.ts";
-import type { Translation, TranslationEntry } from "./module.ts";
+import type { TranslatedRegion, Translation, TranslationEntry } from "./module.ts";
 
 /** A translated batch, compiled. */
 export interface CompiledTranslation extends Omit<Translation, "bytes"> {
@@ -75,7 +76,7 @@ export class RegionCache implements Tier1 {
     if (engine.view.getUint16(ip, true) === HANDLER_REGION) return;
     if (host === 0) return; // a scratch page
     this.waiting.add(place);
-    this.pending.push({ host, offset, near: this.nearPages(hart, host, page) });
+    this.pending.push({ host, offset, pc: hart.pc, near: this.nearPages(hart, host, page) });
   }
 
   /** The pages around a hart's pc that its fetch entries know. */
@@ -123,7 +124,8 @@ export class RegionCache implements Tier1 {
       engine: engine.exports as unknown as Record<string, unknown>,
     });
     const slots: { ip: number; side: number; slot: number }[] = [];
-    for (const { host, offset, name, instructions, bytes } of t.regions) {
+    for (const region of t.regions) {
+      const { host, offset, name } = region;
       const page = engine.i32[(engine.layout.codePage >> 2) + (host >>> 12)]!;
       const ip = page + offset * 8;
       const side = page + CODE.side + (offset >> 1) * SIDE.size;
@@ -140,11 +142,7 @@ export class RegionCache implements Tier1 {
       engine.view.setInt32(side + SIDE.table, slot, true);
       engine.view.setUint16(ip + OP.handler, HANDLER_REGION, true);
       slots.push({ ip, side, slot });
-      if (this.log.enabled("jit"))
-        this.log.write(
-          "jit",
-          `region at 0x${host.toString(16)}+0x${offset.toString(16)}: ${instructions} instructions, ${bytes} bytes of wasm`,
-        );
+      if (this.log.enabled("jit")) this.logRegion(region, slot);
     }
     const installed: Installed = { size: t.size, slots, pages: t.pages.map((p) => p.host) };
     for (const { host, code, low, high } of t.pages) {
@@ -160,6 +158,25 @@ export class RegionCache implements Tier1 {
     this.regions += slots.length;
     this.installed += slots.length;
     return true;
+  }
+
+  /** What `-d jit` shows: a region's place, size and guest code; its hotness is in the interpreter's count. */
+  private logRegion({ instructions, bytes, blocks, host, offset }: TranslatedRegion, slot: number): void {
+    const page = this.engine.i32[(this.engine.layout.codePage >> 2) + (host >>> 12)]!;
+    const jumps = this.engine.view.getUint16(page + CODE.side + (offset >> 1) * SIDE.size + SIDE.count, true);
+    const at = blocks[0]!.pc.toString(16);
+    this.log.write(
+      "jit",
+      `region ${slot} at 0x${at}: ${instructions} instructions in ${blocks.length} blocks, ${bytes} bytes of wasm, after ${jumps} jumps`,
+    );
+    for (const block of blocks) {
+      let { pc } = block;
+      for (const raw of block.code) {
+        this.log.write("jit", `  0x${pc.toString(16)}:  ${disassemble(raw, pc)}`);
+        pc += (raw & 3) === 3 ? 4n : 2n;
+      }
+      this.log.write("jit", "");
+    }
   }
 
   codeWritten(host: number, _offset: number, _length: number): void {
