@@ -1,7 +1,7 @@
 // Whole machines on both tiers: a run that counts instructions repeats to the letter, and several harts boot Linux.
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -110,14 +110,6 @@ describe("time by instructions", () => {
     expect(status).toBe(0);
     return stdout;
   };
-
-  test("-d jit shows what was translated", () => {
-    const log = join(folder, "jit.log");
-    run("-icount", "4,sleep=off", "-d", "jit", "-D", log);
-    expect(readFileSync(log, "utf8")).toMatch(
-      /^region \d+ at 0x8000[\da-f]+: \d+ instructions in \d+ blocks, \d+ bytes of wasm, after \d+ jumps\n {2}0x8000[\da-f]+: {2}\w/m,
-    );
-  });
 
   test("both tiers take each interrupt at the same instruction, in every run", () => {
     const first = run("-icount", "4,sleep=off", "-accel", "interp");

@@ -7,7 +7,7 @@ import { AddressSpace } from "../memory/address-space.ts";
 import { MemoryRegion } from "../memory/region.ts";
 import { Engine } from "../riscv/engine.ts";
 import { type Field, S } from "../riscv/layout.ts";
-import { silentLog } from "../util/log.ts";
+import { type Log, silentLog } from "../util/log.ts";
 import { inlineCompiler } from "./compiler.ts";
 import { RegionCache } from "./tier1.ts";
 
@@ -23,11 +23,11 @@ interface Run {
 }
 
 /** A machine with 1 MiB of RAM and one device, whose reads count up and whose writes are kept. */
-function machine(tier: "interp" | "jit", codePages = 64): Run {
+function machine(tier: "interp" | "jit", log: Log = silentLog): Run {
   const root = MemoryRegion.container("system", 1n << 56n);
   const space = new AddressSpace(root, "memory");
   let ticks = 0n;
-  const engine = new Engine({ harts: 1, ramBytes: RAM_BYTES, space, time: () => ticks++, codePages, hotCount: 2 });
+  const engine = new Engine({ harts: 1, ramBytes: RAM_BYTES, space, time: () => ticks++, codePages: 64, hotCount: 2 });
   const ram = engine.allocateRam(RAM_BYTES);
   root.addSubregion(BigInt(RAM), MemoryRegion.ram("ram", ram));
   const writes: number[] = [];
@@ -43,7 +43,7 @@ function machine(tier: "interp" | "jit", codePages = 64): Run {
     },
   });
   root.addSubregion(0x1000_0000n, device);
-  const cache = tier === "jit" ? new RegionCache(engine, inlineCompiler(engine), silentLog) : undefined;
+  const cache = tier === "jit" ? new RegionCache(engine, inlineCompiler(engine), log) : undefined;
   return { engine, cache, ram, writes };
 }
 
@@ -562,6 +562,22 @@ describe("both tiers agree", () => {
     odd: .word 0x05050537   # lui a0, 0x5050; from the middle: c.addi a0, 1
       ret`);
   });
+});
+
+test("the log shows a region with its guest code, size and hotness", () => {
+  const lines: string[] = [];
+  const run = machine("jit", { enabled: (item) => item === "jit", write: (_item, line) => lines.push(line) });
+  run.ram.set(assemble("li a0, 90\nloop: addi a1, a1, 3\naddi a0, a0, -1\nbnez a0, loop\n1: j 1b").bytes);
+  const hart = run.engine.harts[0]!;
+  hart.reset(BigInt(RAM));
+  hart.run(100);
+  run.cache!.poll();
+  expect(lines[0]).toMatch(/^region \d+ at 0x80000004: 4 instructions in 2 blocks, \d+ bytes of wasm, after 33 jumps$/);
+  expect(lines.slice(1, 4)).toEqual([
+    "  0x80000004:  addi\ta1,a1,3",
+    "  0x80000008:  addi\ta0,a0,-1",
+    "  0x8000000c:  bne\ta0,zero,80000004",
+  ]);
 });
 
 describe("random programs", () => {
