@@ -88,6 +88,7 @@ export function finishConfig(draft: Draft, catalog: Catalog): MachineConfig {
     ),
     devices: draft.devices,
     deviceFiles: draft.deviceFiles,
+    traces: draft.traces,
     netdevs: draft.netdevs,
     chardevs: draft.chardevs,
     serials,

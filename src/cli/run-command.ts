@@ -14,7 +14,7 @@ import { parseCommandLine } from "./parse.ts";
 const INTERNAL_ERROR = 70;
 
 /** What the command does with a machine. */
-interface RunnableMachine {
+export interface RunnableMachine {
   /** Runs until the guest ends it, or until `stop` (undefined then). */
   run(): Promise<ShutdownReason | undefined>;
   stop(): void;

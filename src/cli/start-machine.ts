@@ -1,17 +1,32 @@
-// Makes the machine of a command line: with the devices of the user's files.
+// Makes the machine of a command line: with the devices of the user's files, and traces.
 
 import type { BoardInfo } from "../boards/board.ts";
 import type { MachineConfig, MachineHost } from "../machine/config.ts";
-import { createMachine, type Machine } from "../machine/machine.ts";
+import { createMachine } from "../machine/machine.ts";
 import { loadDevice, placedOf } from "../node/device-file.ts";
+import { openTrace } from "../node/trace-file.ts";
+import type { RunnableMachine } from "./run-command.ts";
 
 /** @throws UserError when a device's file is wrong, or the machine cannot be made */
 export async function startMachine(
   config: MachineConfig,
   host: MachineHost,
   boards: readonly BoardInfo[],
-): Promise<Machine> {
+): Promise<RunnableMachine> {
   const placed = [];
   for (const file of config.deviceFiles) placed.push(placedOf(file, await loadDevice(file)));
-  return createMachine(config, { ...host, placed }, boards);
+  const machine = createMachine(config, { ...host, placed }, boards);
+  const ends: (() => void)[] = [];
+  const close = () => {
+    for (const end of ends.splice(0)) end();
+    machine.close();
+  };
+  try {
+    for (const trace of config.traces) ends.push(openTrace(machine, trace));
+  } catch (error) {
+    close();
+    throw error;
+  }
+  const { board, engine } = machine;
+  return { board, engine, close, run: () => machine.run(), stop: () => machine.stop() };
 }

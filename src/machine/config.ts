@@ -11,6 +11,7 @@ import type { Compiler } from "../jit/tier1.ts";
 import type { PropertyValue } from "../qom/property.ts";
 import type { TypeInfo } from "../qom/type-info.ts";
 import type { Engine, EngineModules } from "../riscv/engine.ts";
+import type { TraceFormat } from "../trace/record.ts";
 import type { Log, LogItem } from "../util/log.ts";
 
 /** A type by name and the properties it is to have, still as text: `virt,banana-rom=off`. */
@@ -68,6 +69,15 @@ export interface DeviceFileConfig extends FromOption {
   readonly addr: number | "auto";
   readonly irqs: readonly number[] | "auto";
   readonly properties: Readonly<Record<string, string>>;
+}
+
+/** Everything that happens to a device, written down. */
+export interface TraceConfig extends FromOption {
+  /** The id of a device, or a type: then all of that type. */
+  readonly device: string;
+  readonly format: TraceFormat;
+  /** Standard error if there is none. */
+  readonly path?: string;
 }
 
 /** A network for a card to use. User mode is the only type. */
@@ -147,6 +157,7 @@ export interface MachineConfig {
   readonly drives: readonly DriveConfig[];
   readonly devices: readonly DeviceConfig[];
   readonly deviceFiles: readonly DeviceFileConfig[];
+  readonly traces: readonly TraceConfig[];
   readonly netdevs: readonly NetdevConfig[];
   readonly chardevs: readonly ChardevConfig[];
   /** The chardev of each serial port in turn, by id; undefined for a port that leads nowhere. */
@@ -179,6 +190,7 @@ export const defaultConfig: MachineConfig = {
   drives: [],
   devices: [],
   deviceFiles: [],
+  traces: [],
   netdevs: [],
   chardevs: [],
   serials: [],

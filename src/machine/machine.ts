@@ -167,6 +167,11 @@ export class Machine {
     return this.events.now;
   }
 
+  /** The hart whose instruction runs now; undefined between slices, and for what timers do. */
+  get running(): Hart | undefined {
+    return this.#running;
+  }
+
   /**
    * Adds a device to the board's bus, before the machine runs or is saved for the first time. Boot files and device tree are made anew.
    *

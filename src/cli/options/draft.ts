@@ -28,7 +28,17 @@ interface LineDraft {
 }
 
 /** Changeable parts of the configuration under construction. */
-type Lists = "drives" | "devices" | "deviceFiles" | "netdevs" | "chardevs" | "rngs" | "globals" | "fwCfg" | "dataPaths";
+type Lists =
+  | "drives"
+  | "devices"
+  | "deviceFiles"
+  | "traces"
+  | "netdevs"
+  | "chardevs"
+  | "rngs"
+  | "globals"
+  | "fwCfg"
+  | "dataPaths";
 type Given = "smp" | "memory" | "firmware" | "kernel" | "initrd" | "append" | "dtb" | "dumpDtb" | "rtcBase";
 type Actions = "rebootAction" | "shutdownAction" | "escapeCharacter" | "accel" | "icount";
 
@@ -64,6 +74,7 @@ export function newDraft(): Draft {
     drives: [],
     devices: [],
     deviceFiles: [],
+    traces: [],
     netdevs: [],
     chardevs: [],
     rngs: [],

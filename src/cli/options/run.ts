@@ -1,5 +1,6 @@
 // Options for how a machine runs and ends: logging, reboots, what may be left out.
 
+import { TRACE_FORMATS, type TraceFormat } from "../../trace/record.ts";
 import type { LogItem } from "../../util/log.ts";
 import { didYouMean } from "../../util/nearest.ts";
 import { UserError } from "../../util/user-error.ts";
@@ -43,6 +44,28 @@ export function log(draft: Draft, value: string, where: string): void {
 export function logFile(draft: Draft, value: string, where: string): void {
   if (value === "") throw new UserError(`${where}: the name is empty: expected a file`);
   draft.logPath = value;
+}
+
+/** What the ending of a file says about its format. */
+const FORMAT_OF_ENDING: Readonly<Record<string, TraceFormat>> = {
+  ".jsonl": "jsonl",
+  ".ndjson": "jsonl",
+  ".vcd": "vcd",
+  ".json": "perfetto",
+};
+
+export function trace(draft: Draft, value: string, where: string): void {
+  const option = new OptionValues(where, splitKeyValues(value, "device"));
+  const device = option.required("device", "the type or the id of a device");
+  const path = option.text("file");
+  const given = option.oneOf("format", TRACE_FORMATS);
+  option.finish();
+  if (path === "") throw option.error("file= is empty: expected the name of a file");
+  const format = given ?? FORMAT_OF_ENDING[/\.[^./\\]*$/.exec(path ?? "")?.[0] ?? ""] ?? "text";
+  if (path === undefined && (format === "vcd" || format === "perfetto")) {
+    throw option.error(`format=${format} needs a file: expected file=FILE too`);
+  }
+  draft.traces.push({ device, format, where, ...(path === undefined ? {} : { path }) });
 }
 
 export function noReboot(draft: Draft): void {

@@ -249,6 +249,13 @@ export const OPTIONS: readonly OptionSpec[] = [
     apply: run.log,
   },
   { name: "D", group: "Running", argument: "FILE", help: "log to a file (standard error)", apply: run.logFile },
+  {
+    name: "trace",
+    group: "Running",
+    argument: "DEVICE[,format=text|jsonl|vcd|perfetto][,file=FILE]",
+    help: "write down every access to a device, its interrupts, DMA and timers (on standard error)",
+    apply: run.trace,
+  },
   { name: "name", group: "Running", argument: "TEXT", help: "taken for the sake of scripts", apply: run.nothingToDo },
   { name: "no-user-config", group: "Running", help: "taken for the sake of scripts", apply: run.nothingToDo },
   { name: "enable-kvm", group: "Running", help: "refused: Plantain always emulates", apply: machine.enableKvm },
@@ -264,5 +271,5 @@ export const LATER_OPTIONS: readonly string[] = [
   ...["mtdblock", "numa", "only-migratable", "option-rom", "overcommit", "pflash", "pidfile", "plugin", "portrait"],
   ...["preconfig", "qmp", "qmp-pretty", "qtest", "qtest-log", "readconfig", "rotate", "run-with", "runas", "s"],
   ...["sandbox", "sd", "seed", "semihosting", "semihosting-config", "set", "singlestep", "smbios", "spice", "tpmdev"],
-  ...["trace", "usb", "usbdevice", "uuid", "virtfs", "vnc", "watchdog", "watchdog-action", "xen-attach"],
+  ...["usb", "usbdevice", "uuid", "virtfs", "vnc", "watchdog", "watchdog-action", "xen-attach"],
 ];

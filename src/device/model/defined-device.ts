@@ -17,6 +17,7 @@ import { checkTimer, type TimerState } from "./model-timer.ts";
 import type { DeviceObserver } from "./observer.ts";
 import type { RegisterViews } from "./paths.ts";
 import type { PropertySpecs, PropertyValues } from "./properties.ts";
+import type { RegisterMap } from "./register-map.ts";
 import type { RegisterSpecs } from "./registers.ts";
 import { siteOf } from "./source-line.ts";
 import type { AnySpec } from "./spec.ts";
@@ -68,6 +69,11 @@ export class DefinedDevice<R extends RegisterSpecs = RegisterSpecs, S extends ob
   /** The registers by name: `registers.STATUS.DONE`, `registers.LEN.value`. From `realize` on. */
   get registers(): RegisterViews<R> {
     return this.#running.views as RegisterViews<R>;
+  }
+
+  /** The names of everything, and where it is. */
+  get registerMap(): RegisterMap {
+    return this.#design.layout.map;
   }
 
   /** The model's own variables. */

@@ -1,0 +1,103 @@
+// A trace as signals over time: value change dump, IEEE 1364-2005, clause 18. Registers, their fields, interrupt lines.
+
+import { expandRegisters, type RegisterInfo, type RegisterMap } from "../device/model/register-map.ts";
+import type { TraceWriter } from "./record.ts";
+
+/** A device as it is when the trace begins. */
+export interface VcdDevice {
+  readonly name: string;
+  readonly registerMap: RegisterMap;
+  /** Values by register. */
+  readonly registers: Readonly<Record<string, number | bigint>>;
+}
+
+interface Signal {
+  readonly code: string;
+  readonly width: number;
+  readonly lsb: number;
+  shown: bigint;
+}
+
+/** Writes header and first values at once. */
+export function vcdTrace(devices: readonly VcdDevice[], print: (text: string) => void): TraceWriter {
+  const registers = new Map<string, Signal[]>();
+  const irqs = new Map<string, Signal>();
+  let count = 0;
+  let declarations = "";
+  const declare = (name: string, width: number, lsb: number): Signal => {
+    const signal = { code: codeOf(count++), width, lsb, shown: 0n };
+    // Brackets would be taken for a range of bits.
+    declarations += `$var wire ${width} ${signal.code} ${name.replaceAll("[", "_").replaceAll("]", "")} $end\n`;
+    return signal;
+  };
+  for (const { name: device, registerMap } of devices) {
+    declarations += `$scope module ${device.replace(/[^\w-]/g, "_")} $end\n`;
+    for (const { name, info } of expandRegisters(registerMap)) {
+      registers.set(`${device} ${name}`, [declare(name, info.width, 0), ...fieldsOf(info, name, declare)]);
+    }
+    for (const { name } of registerMap.irqs) irqs.set(`${device} ${name}`, declare(`irq.${name}`, 1, 0));
+    declarations += "$upscope $end\n";
+  }
+  const initial: string[] = [];
+  for (const { name: device, registers: values } of devices) {
+    for (const [name, value] of Object.entries(values)) {
+      for (const signal of registers.get(`${device} ${name}`) ?? []) {
+        signal.shown = bitsOf(signal, value);
+        initial.push(lineOf(signal));
+      }
+    }
+  }
+  for (const signal of irqs.values()) initial.push(lineOf(signal));
+  print(`$timescale 1ns $end\n${declarations}$enddefinitions $end\n#0\n$dumpvars\n${initial.join("")}$end\n`);
+
+  let time = 0;
+  const show = (now: number, signal: Signal, value: number | bigint) => {
+    const bits = bitsOf(signal, value);
+    if (bits === signal.shown) return;
+    signal.shown = bits;
+    // Time only goes forward in a file, whatever a snapshot does.
+    const stamp = Math.max(time, Math.floor(now));
+    print(`${stamp > time ? `#${stamp}\n` : ""}${lineOf(signal)}`);
+    time = stamp;
+  };
+  return {
+    write(record) {
+      const { device, time: now } = record;
+      if (record.kind === "irq") {
+        const signal = irqs.get(`${device} ${record.irq}`);
+        if (signal !== undefined) show(now, signal, Number(record.level));
+        return;
+      }
+      const changes = record.kind === "access" ? record.registers : record.kind === "change" ? [record] : [];
+      for (const change of changes) {
+        for (const signal of registers.get(`${device} ${change.name}`) ?? []) show(now, signal, change.new);
+      }
+    },
+  };
+}
+
+function fieldsOf(
+  info: RegisterInfo,
+  name: string,
+  declare: (name: string, width: number, lsb: number) => Signal,
+): Signal[] {
+  return info.fields
+    .filter(({ access }) => access !== "pulse" && access !== "reserved")
+    .map((field) => declare(`${name}.${field.name}`, field.msb - field.lsb + 1, field.lsb));
+}
+
+function bitsOf({ lsb, width }: Signal, value: number | bigint): bigint {
+  return BigInt.asUintN(width, BigInt(value) >> BigInt(lsb));
+}
+
+function lineOf({ code, width, shown }: Signal): string {
+  return width === 1 ? `${shown}${code}\n` : `b${shown.toString(2)} ${code}\n`;
+}
+
+/** Identifier codes are of the printable characters `!` to `~`. */
+function codeOf(n: number): string {
+  let code = "";
+  for (let rest = n + 1; rest > 0; rest = Math.floor((rest - 1) / 94))
+    code += String.fromCharCode(33 + ((rest - 1) % 94));
+  return code;
+}
