@@ -84,6 +84,7 @@ async function measure(options: Options, choices: readonly Choice[]): Promise<vo
   if (options.updateBaseline) {
     const next = updateBaseline(baseline, results, { date, cpu: host.cpu, qemu: versions.qemu });
     writeFileSync(BASELINE, `${JSON.stringify(next, undefined, 2)}\n`);
+    process.stdout.write("\nThese ratios are now the baseline: bench/baseline.json\n");
   }
   if (results.some(({ state }) => state === "failed")) process.exitCode = 1;
 }
