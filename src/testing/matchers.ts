@@ -4,6 +4,7 @@ import { expect } from "vitest";
 import type {
   ElementFieldName,
   ElementName,
+  ElementOrField,
   RegisterAt,
   ValueAt,
   WithoutIndex,
@@ -27,8 +28,8 @@ type ExpectedRead<R, N extends string> = N extends unknown
 
 /** An access to expect, of a register by name or of an offset. A value may be some of the fields by name. */
 export type ExpectedAccess<R> =
-  | ExpectedWrite<R, `${ElementName<R>}`>
-  | ExpectedRead<R, `${ElementName<R>}`>
+  | ExpectedWrite<R, ElementName<R>>
+  | ExpectedRead<R, ElementName<R>>
   | { readonly write: number; readonly value?: number | bigint }
   | { readonly read: number; readonly value?: number | bigint };
 
@@ -42,7 +43,7 @@ interface DeviceMatchers<Result, R, I extends string> {
    * A register holds a value, or some fields hold theirs, or a single field does.
    * @example expect(d).toHaveRegister("STATUS", { DONE: true, BUSY: false })
    */
-  toHaveRegister<const N extends `${ElementName<R> | ElementFieldName<R>}`>(name: N, value: Expectation<R, N>): Result;
+  toHaveRegister<const N extends ElementOrField<R>>(name: N, value: Expectation<R, N>): Result;
   /**
    * An interrupt output rose: at least once, or exactly so many times.
    * @example expect(d).toHaveRaisedIrq("done", { times: 1 })

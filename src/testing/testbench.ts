@@ -4,8 +4,8 @@ import type { DeviceHost, ShutdownReason } from "../device/device.ts";
 import type { DeviceDefinition } from "../device/model/define-device.ts";
 import type { DefinedDevice } from "../device/model/defined-device.ts";
 import type {
-  ElementFieldName,
   ElementName,
+  ElementOrField,
   RegisterAt,
   RegisterViews,
   ValueAt,
@@ -83,9 +83,9 @@ export interface Testbench<
   readonly now: number;
 
   /** Reads a register as a driver does, or a field of it. */
-  read<const N extends `${ElementName<R> | ElementFieldName<R>}`>(name: N): ValueAt<R, WithoutIndex<N>>;
+  read<const N extends ElementOrField<R>>(name: N): ValueAt<R, WithoutIndex<N>>;
   /** Writes a register as a driver does: its value, or fields by name, the others being 0. */
-  write<const N extends `${ElementName<R>}`>(name: N, value: WriteValue<RegisterAt<R, WithoutIndex<N>>>): void;
+  write<const N extends ElementName<R>>(name: N, value: WriteValue<RegisterAt<R, WithoutIndex<N>>>): void;
   read8(offset: number): number;
   read16(offset: number): number;
   read32(offset: number): number;

@@ -11,15 +11,32 @@ type FieldsOf<G> = G extends Register<infer F> ? (string extends keyof F ? {} : 
 
 type FieldNames<X> = keyof FieldsOf<RegisterOf<X>> & string;
 
-/** Registers by name; arrays and banks without index: `"CTRL"`, `"DATA"`, `"CH.CTRL"`. */
-export type RegisterName<R> = {
-  [K in keyof R & string]: R[K] extends Bank<infer B> ? `${K}.${RegisterName<B>}` : K;
-}[keyof R & string];
+// The unions of names are keys of mapped types, because so a compiler's message lists them, and not the types that they
+// come from.
 
-/** Fields by name: `"CTRL.START"`, `"CH.CTRL.START"`. */
-export type FieldName<R> = {
-  [K in keyof R & string]: R[K] extends Bank<infer B> ? `${K}.${FieldName<B>}` : `${K}.${FieldNames<R[K]>}`;
-}[keyof R & string];
+/** What is found by name below `K`, without indices. */
+type NamesBelow<X, K extends string> = X extends Bank<infer B> ? `${K}.${Name<B>}` : K | `${K}.${FieldNames<X>}`;
+
+/** Registers and fields by name; arrays and banks without index: `"CTRL"`, `"DATA"`, `"CH.CTRL"`, `"CH.CTRL.START"`. */
+export type Name<R> = keyof { [K in keyof R & string as NamesBelow<R[K], K>]: never };
+
+/** The names of the elements of `K`: with its index if there are several. */
+type ElementsBelow<X, K extends string> =
+  X extends Bank<infer B> ? `${K}[${number}].${ElementName<B>}` : X extends RegisterArray ? `${K}[${number}]` : K;
+
+/** Single registers by name, with index: `"CTRL"`, `"DATA[3]"`, `"CH[2].CTRL"`. */
+export type ElementName<R> = keyof { [K in keyof R & string as ElementsBelow<R[K], K>]: never };
+
+type ElementFieldsBelow<X, K extends string> =
+  X extends Bank<infer B> ? `${K}[${number}].${ElementFieldName<B>}` : `${ElementsBelow<X, K>}.${FieldNames<X>}`;
+
+/** Fields of single registers: `"CTRL.START"`, `"CH[2].CTRL.START"`. */
+export type ElementFieldName<R> = keyof { [K in keyof R & string as ElementFieldsBelow<R[K], K>]: never };
+
+/** Single registers and their fields. */
+export type ElementOrField<R> = keyof {
+  [K in keyof R & string as ElementsBelow<R[K], K> | ElementFieldsBelow<R[K], K>]: never;
+};
 
 /** What is at a name. */
 export type ValueAt<R, N> = N extends keyof R
@@ -48,24 +65,6 @@ export type IndicesAt<R, N> = N extends keyof R
     : [];
 
 type ArrayIndex<X> = X extends RegisterArray ? [index: number] : [];
-
-/** Single registers by name, with index: `"CTRL"`, `"DATA[3]"`, `"CH[2].CTRL"`. */
-export type ElementName<R> = {
-  [K in keyof R & string]: R[K] extends Bank<infer B>
-    ? `${K}[${number}].${ElementName<B>}`
-    : R[K] extends RegisterArray
-      ? `${K}[${number}]`
-      : K;
-}[keyof R & string];
-
-/** Fields of single registers: `"CTRL.START"`, `"CH[2].CTRL.START"`. */
-export type ElementFieldName<R> = {
-  [K in keyof R & string]: R[K] extends Bank<infer B>
-    ? `${K}[${number}].${ElementFieldName<B>}`
-    : R[K] extends RegisterArray
-      ? `${K}[${number}].${FieldNames<R[K]>}`
-      : `${K}.${FieldNames<R[K]>}`;
-}[keyof R & string];
 
 /** A name without its indices: `"CH.CTRL"` for `"CH[2].CTRL"`. */
 export type WithoutIndex<N> = N extends `${infer Head}[${number}]${infer Tail}` ? `${Head}${WithoutIndex<Tail>}` : N;

@@ -35,7 +35,7 @@ export interface RegisterOptions<F extends FieldSpecs, V> {
   /** What accesses do to the register as a whole, if it has no fields; `rw` unless given. */
   readonly access?: Access;
   /** The value after a reset: of the register, or of some fields by name. 0 unless given. */
-  readonly reset?: V | { readonly [K in keyof NoInfer<F>]?: FieldValue<NoInfer<F>[K]> };
+  readonly reset?: V | (object & { readonly [K in keyof NoInfer<F>]?: FieldValue<NoInfer<F>[K]> });
   /** Whether the value survives a reset of the running machine. */
   readonly sticky?: boolean;
   /** What it is for, in a few words: for documents and headers. */
@@ -143,12 +143,7 @@ export type BankSpecs = Readonly<Record<string, Register | RegisterArray>>;
  * @param registers the group; their offsets count from its beginning
  * @example CH: bank(4, 0x20, 0x100, { CTRL: reg32(0x0), SRC: reg64(0x8) }) // regs.CH[2].CTRL.value
  */
-export function bank<const B extends BankSpecs>(
-  count: number,
-  stride: number,
-  offset: number,
-  registers: B,
-): Bank<B> {
+export function bank<const B extends BankSpecs>(count: number, stride: number, offset: number, registers: B): Bank<B> {
   return markSite({ kind: "bank", count, stride, offset, registers });
 }
 

@@ -8,7 +8,7 @@ import type { FdtContext } from "../fdt-context.ts";
 import type { Dma } from "./dma.ts";
 import type { Fifo, FifoOptions } from "./fifo.ts";
 import type { DeviceTimer } from "./model-timer.ts";
-import type { FieldName, IndicesAt, RegisterName, RegisterViews, ValueAt } from "./paths.ts";
+import type { IndicesAt, Name, RegisterViews, ValueAt } from "./paths.ts";
 import type { ChardevNames, PropertySpecs, PropertyValues } from "./properties.ts";
 import type { RegisterSpecs } from "./registers.ts";
 import type { Stream, StreamReceiver } from "./stream.ts";
@@ -16,14 +16,7 @@ import type { Stream, StreamReceiver } from "./stream.ts";
 /** What a callback may return: anything but a promise, because nobody would wait for it. */
 export type NotAPromise =
   // biome-ignore lint/suspicious/noConfusingVoidType: a function without a return statement is the usual one
-  | void
-  | undefined
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | (object & { readonly then?: never });
+  void | undefined | null | boolean | number | bigint | string | (object & { readonly then?: never });
 
 /** The guest's view of the device as a region of the address map. Sizes in bytes. */
 export interface MmioSpec {
@@ -85,9 +78,6 @@ export interface DeviceTreeSpec<P> {
   /** Anything else, child nodes for instance. */
   readonly describe?: (node: FdtNode, context: FdtContext, props: PropertyValues<P>) => NotAPromise;
 }
-
-/** Names of registers and fields, spelled out so that messages show them. */
-type Name<R> = `${RegisterName<R> | FieldName<R>}`;
 
 /** Says what happens when the guest accesses registers or fields. */
 export interface On<R, S> {
