@@ -6,6 +6,7 @@ import { virtBoard } from "../boards/virt.ts";
 import { cpuModels } from "../machine/cpu.ts";
 import { writeText } from "../node/output-buffer.ts";
 import { Terminal } from "../node/tty.ts";
+import { readConfig } from "./config-file.ts";
 import { runCommand } from "./run-command.ts";
 import { startMachine } from "./start-machine.ts";
 
@@ -14,6 +15,7 @@ const boards = [virtBoard];
 const status = await runCommand(process.argv.slice(2), {
   catalog: { boards, cpus: cpuModels },
   createMachine: (config, host) => startMachine(config, host, boards),
+  readConfig: (words) => readConfig(words, process.cwd()),
   terminal: new Terminal(() => process.stdin),
   version: () => JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version,
   writeOutput: (text) => writeText(1, text),

@@ -17,11 +17,10 @@ for (const spec of OPTIONS) {
 const MAX_SHOWN = 160;
 
 /**
- * Reads a command line's words (without the command itself).
+ * Reads a command line's words (without the command itself), adding to what was said before.
  * @throws UserError for the first mistake
  */
-export function parseCommandLine(words: readonly string[]): Draft {
-  const draft = newDraft();
+export function parseCommandLine(words: readonly string[], draft: Draft = newDraft()): Draft {
   let images = 0;
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;

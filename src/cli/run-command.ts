@@ -7,7 +7,9 @@ import { guardProcess, signalStatus } from "../node/process-guard.ts";
 import type { Terminal } from "../node/tty.ts";
 import { UserError } from "../util/user-error.ts";
 import type { Catalog } from "./catalog.ts";
+import type { ConfigWords } from "./config-file.ts";
 import { finishConfig } from "./finish-config.ts";
+import type { Draft } from "./options/draft.ts";
 import { parseCommandLine } from "./parse.ts";
 
 /** The exit status after a bug in Plantain or in a device model: what BSD's sysexits.h calls EX_SOFTWARE. */
@@ -29,6 +31,8 @@ export interface RunnableMachine {
 export interface CommandEnvironment {
   readonly catalog: Catalog;
   readonly createMachine: (config: MachineConfig, host: MachineHost) => RunnableMachine | Promise<RunnableMachine>;
+  /** Finds the configuration file that goes with a command line. */
+  readonly readConfig?: (words: readonly string[]) => Promise<ConfigWords | undefined>;
   readonly terminal: Terminal;
   /** Plantain's version. */
   readonly version: () => string;
@@ -46,7 +50,7 @@ export interface CommandEnvironment {
 export async function runCommand(words: readonly string[], environment: CommandEnvironment): Promise<number> {
   const report = (text: string, kind = "") => environment.writeError(message(text, kind, environment.colour.error));
   try {
-    const draft = parseCommandLine(words);
+    const draft = parseCommandLine(words, await configDraft(words, environment));
     if (draft.help !== undefined) {
       const { helpText } = await import("./help.ts");
       const strong = (text: string) => (environment.colour.output ? `\x1b[1m${text}\x1b[0m` : text);
@@ -64,6 +68,18 @@ export async function runCommand(words: readonly string[], environment: CommandE
     }
     environment.writeError(internalError(error, undefined));
     return INTERNAL_ERROR;
+  }
+}
+
+/** What the configuration file says, before the command line says otherwise. */
+async function configDraft(words: readonly string[], environment: CommandEnvironment): Promise<Draft | undefined> {
+  const config = await environment.readConfig?.(words);
+  if (config === undefined) return undefined;
+  try {
+    return parseCommandLine(config.words);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${config.path}: ${error.message}`, { cause: error });
   }
 }
 

@@ -42,7 +42,7 @@ export function device(draft: Draft, value: string, where: string): void {
 }
 
 /** Whether a device is named by a file: `./my-device.ts`, `dma.js#bananaDma`. */
-function isDeviceFile(type: string): boolean {
+export function isDeviceFile(type: string): boolean {
   return /[/\\]|\.[mc]?[jt]s(#.*)?$/.test(type);
 }
 

@@ -256,6 +256,14 @@ export const OPTIONS: readonly OptionSpec[] = [
     help: "write down every access to a device, its interrupts, DMA and timers (on standard error)",
     apply: run.trace,
   },
+  {
+    name: "config",
+    group: "Running",
+    argument: "FILE",
+    help: "begin with this configuration (plantain.config.ts, found where nothing else says what the machine is)",
+    // Read before the options: src/cli/config-file.ts.
+    apply: run.nothingToDo,
+  },
   { name: "name", group: "Running", argument: "TEXT", help: "taken for the sake of scripts", apply: run.nothingToDo },
   { name: "no-user-config", group: "Running", help: "taken for the sake of scripts", apply: run.nothingToDo },
   { name: "enable-kvm", group: "Running", help: "refused: Plantain always emulates", apply: machine.enableKvm },
