@@ -36,6 +36,7 @@ export class Hart implements CsrHart {
       (engine.layout.harts + engine.layout.hartCount * HART_STRIDE) >> 3,
     );
     this.set32(S.hartid, index);
+    this.set64(S.pteReserved, (0x7fn << 54n) | (this.extensions.has("svnapot") ? 0n : 1n << 63n));
     this.set32(S.contexts, engine.layout.contexts + index * CONTEXTS_PER_HART * CTX.stride);
   }
 

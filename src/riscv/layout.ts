@@ -113,6 +113,8 @@ export const S = {
   pmpLo: field(I64, PMP_ENTRIES),
   pmpHi: field(I64, PMP_ENTRIES),
   pmpCfg: field(I32, PMP_ENTRIES),
+  /** Bits that must be 0 in every page table entry: those without a meaning, and Svnapot's where it is not there. */
+  pteReserved: d(),
   /** Page walk results. */
   walkLevel: w(),
   /** This hart's contexts: first base; use counter for replacement. */

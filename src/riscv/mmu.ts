@@ -220,7 +220,7 @@ export function mmuFunctions(m: MemoryLayout): Func[] {
             br(denied, S.ioFault.get(h)),
             br(fault, i64.eqz(bit(0))),
             br(fault, i64.eq(i64.and(pte, 6), 4)), // W without R
-            br(fault, i64.ne(i64.and(pte, 0x1fc0000000000000n), 0)), // reserved 54-60
+            br(fault, i64.ne(i64.and(pte, S.pteReserved.get(h)), 0)),
             // PBMT (61, 62): only with menvcfg.PBMTE; 3 is reserved.
             iff(i64.ne(i64.and(pte, 3n << 61n), 0), [
               br(fault, i64.eqz(i64.and(S.menvcfg.get(h), 1n << 62n))),
