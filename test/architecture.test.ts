@@ -24,10 +24,12 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   hw: ["util", "qom", "fdt", "memory", "backend", "device"],
   boards: ["util", "qom", "fdt", "memory", "backend", "device", "hw"],
   machine: ["util", "qom", "fdt", "wasm", "isa", "memory", "backend", "riscv", "jit", "device", "hw", "boards"],
-  trace: ["util", "qom", "isa", "memory", "riscv", "device", "machine"],
+  trace: ["util", "qom", "memory", "device", "boards", "machine"],
   gdbstub: ["util", "qom", "memory", "backend", "riscv", "device", "machine"],
   monitor: ["util", "qom", "isa", "memory", "backend", "riscv", "device", "boards", "machine", "trace", "gdbstub"],
   testing: ["util", "qom", "fdt", "memory", "backend", "riscv", "device", "hw", "boards", "machine", "trace"],
+  // What a plantain.config.ts is written with.
+  config: ["util", "device", "backend", "machine"],
   // The hosts: they bring the rest to life and may use all of it.
   node: ["*"],
   browser: ["*"],

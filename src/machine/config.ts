@@ -11,7 +11,6 @@ import type { Compiler } from "../jit/tier1.ts";
 import type { PropertyValue } from "../qom/property.ts";
 import type { TypeInfo } from "../qom/type-info.ts";
 import type { Engine, EngineModules } from "../riscv/engine.ts";
-import type { TraceFormat } from "../trace/record.ts";
 import type { Log, LogItem } from "../util/log.ts";
 
 /** A type by name and the properties it is to have, still as text: `virt,banana-rom=off`. */
@@ -70,6 +69,10 @@ export interface DeviceFileConfig extends FromOption {
   readonly irqs: readonly number[] | "auto";
   readonly properties: Readonly<Record<string, string>>;
 }
+
+/** What a trace can be written as: lines to read, JSON lines, signals for a waveform viewer, events for Perfetto. */
+export const TRACE_FORMATS = ["text", "jsonl", "vcd", "perfetto"] as const;
+export type TraceFormat = (typeof TRACE_FORMATS)[number];
 
 /** Everything that happens to a device, written down. */
 export interface TraceConfig extends FromOption {

@@ -9,9 +9,6 @@ import type {
   TimerEvent,
 } from "../device/model/observer.ts";
 
-export const TRACE_FORMATS = ["text", "jsonl", "vcd", "perfetto"] as const;
-export type TraceFormat = (typeof TRACE_FORMATS)[number];
-
 /** Which instruction was the cause. */
 export interface TraceOrigin {
   readonly hart: number;

@@ -3,11 +3,12 @@
 import type { FunctionSymbol } from "../boards/loader/elf-symbols.ts";
 import { DefinedDevice } from "../device/model/defined-device.ts";
 import { devicesBelow } from "../device/reset.ts";
+import type { TraceFormat } from "../machine/config.ts";
 import type { Machine } from "../machine/machine.ts";
 import { didYouMean } from "../util/nearest.ts";
 import { UserError } from "../util/user-error.ts";
 import { perfettoTrace } from "./perfetto-trace.ts";
-import type { TraceFormat, TraceOrigin, TraceRecord, TraceWriter } from "./record.ts";
+import type { TraceOrigin, TraceRecord, TraceWriter } from "./record.ts";
 import { jsonTrace, textTrace } from "./text-trace.ts";
 import { vcdTrace } from "./vcd-trace.ts";
 

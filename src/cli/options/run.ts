@@ -1,6 +1,6 @@
 // Options for how a machine runs and ends: logging, reboots, what may be left out.
 
-import { TRACE_FORMATS, type TraceFormat } from "../../trace/record.ts";
+import { TRACE_FORMATS, type TraceFormat } from "../../machine/config.ts";
 import type { LogItem } from "../../util/log.ts";
 import { didYouMean } from "../../util/nearest.ts";
 import { UserError } from "../../util/user-error.ts";
