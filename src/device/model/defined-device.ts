@@ -112,7 +112,7 @@ export class DefinedDevice<R extends RegisterSpecs = RegisterSpecs, S extends ob
     const model = new Model(this.#design, this.host, irqs, (name, fire) => this.timer(name, fire));
     const names = Object.keys(spec.properties ?? {});
     this.#props = Object.freeze(Object.fromEntries(names.map((name) => [name, this.get(name)])));
-    this.#state = spec.state?.() ?? {};
+    this.#state = this.#freshState(model);
     this.#setUp(model);
     for (const observer of this.#observers.keys()) this.#observers.set(observer, model.observe(observer));
     model.start();
@@ -121,7 +121,6 @@ export class DefinedDevice<R extends RegisterSpecs = RegisterSpecs, S extends ob
     const limits = { ...(valid && { valid }), ...(impl && { impl }), ...(endianness && { endianness }) };
     this.initMmio(MemoryRegion.io(type, mmio.size, { ...model.ops, ...limits }));
     for (const stream of model.streams) stream.attach();
-    // Input may wait at the host, but not before all devices have their states: see `load`.
     if (model.streams.length > 0) this.#inputWanted = this.timer("accept input", () => this.#acceptInput());
   }
 
@@ -155,6 +154,10 @@ export class DefinedDevice<R extends RegisterSpecs = RegisterSpecs, S extends ob
     }
   }
 
+  protected override onUnrealize(): void {
+    this.#model?.stop();
+  }
+
   protected override takeOff(): void {
     super.takeOff();
     this.#model = undefined;
@@ -169,15 +172,20 @@ export class DefinedDevice<R extends RegisterSpecs = RegisterSpecs, S extends ob
   override resetEnter(): void {
     this.#running.resetState(false);
     this.#before = { ...this.#state };
-    this.#takeState(this.#design.spec.state?.() ?? {});
+    this.#takeState(this.#freshState(this.#running));
   }
 
   override resetHold(): void {
-    this.#running.resetLines();
+    this.#running.driveLines();
   }
 
   override resetExit(): void {
     this.#running.resetDone(this.#before);
+  }
+
+  #freshState(model: Model): object {
+    const make = this.#design.spec.state;
+    return make === undefined ? {} : (model.call("state", make) as object);
   }
 
   /** Puts variables into the object that callbacks hold. */
@@ -224,6 +232,8 @@ export class DefinedDevice<R extends RegisterSpecs = RegisterSpecs, S extends ob
     for (const [name, timer] of model.timers) timer.load(timers[name]);
     for (const [name, fifo] of model.fifos) fifo.load(fifos[name]!);
     this.#takeState(structuredClone(state));
+    // The host's input waits until all devices have their states.
+    for (const stream of model.streams) stream.canReceive();
     model.driveLines();
     this.#inputWanted?.after(0);
   }
@@ -245,10 +255,14 @@ export class DefinedDevice<R extends RegisterSpecs = RegisterSpecs, S extends ob
       const names = irqs.slice(0, context.irqs.length).map((irq) => irq.name);
       if (irqs.length > 1) node.prop("interrupt-names", names);
     }
-    const props = this.#props as PropertyValues<PropertySpecs>;
-    const more = typeof properties === "function" ? properties(props) : (properties ?? {});
-    for (const [key, value] of Object.entries(more)) node.prop(key, value);
-    describe?.(node, context, props);
+    try {
+      const props = this.#props as PropertyValues<PropertySpecs>;
+      const more = typeof properties === "function" ? properties(props) : (properties ?? {});
+      for (const [key, value] of Object.entries(more)) node.prop(key, value);
+      describe?.(node, context, props);
+    } catch (error) {
+      throw this.#running.explain("deviceTree", error);
+    }
   }
 }
 

@@ -284,9 +284,10 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
     for (const fifo of this.fifos.values()) fifo.clear();
   }
 
-  /** Lets lines follow the state after a reset. */
-  resetLines(): void {
-    this.enterFor("reset", () => {});
+  /** Lets lines follow the state, and tells their receivers whether they have changed or not: after a reset or load. */
+  driveLines(): void {
+    this.enterFor("", () => {});
+    for (const irq of this.irqs) if (irq.condition !== undefined) irq.drive(irq.level);
   }
 
   /** Lets the author's reset handlers run. @param before the author's variables before the reset */
@@ -297,11 +298,10 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
     for (const stream of this.streams) stream.acceptInput();
   }
 
-  /** Drives all lines anew, whatever they are believed to be: after a load. */
-  driveLines(): void {
-    for (const irq of this.irqs) irq.level = false;
-    this.enterFor("load", () => {});
-    for (const irq of this.irqs) if (irq.condition !== undefined && !irq.level) irq.drive(false);
+  /** Lets go of what is outside: the device leaves its machine. */
+  stop(): void {
+    for (const stream of this.streams) stream.detach();
+    for (const irq of this.irqs) if (irq.level) this.#drive(irq, false);
   }
 
   makeTimer(name: string, run: () => unknown): ModelTimer {

@@ -28,8 +28,8 @@ export interface StreamOwner {
 export class ModelStream implements Stream, ChardevFrontend {
   readonly #property: string;
   readonly #chardev: Chardev | undefined;
-  readonly #receiver: StreamReceiver | undefined;
-  readonly #onEvent: ((event: ChardevEvent) => unknown) | undefined;
+  #receiver: StreamReceiver | undefined;
+  #onEvent: ((event: ChardevEvent) => unknown) | undefined;
   readonly #owner: StreamOwner;
   /** The room at the last look: more means that the host may go on. */
   #room = 0;
@@ -69,6 +69,12 @@ export class ModelStream implements Stream, ChardevFrontend {
   /** Connects it, once the device can take what comes. */
   attach(): void {
     this.#chardev?.attach(this);
+  }
+
+  /** Takes nothing more: a chardev that has no other end yet may still call. */
+  detach(): void {
+    this.#receiver = undefined;
+    this.#onEvent = undefined;
   }
 
   canReceive(): number {
