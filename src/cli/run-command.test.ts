@@ -144,7 +144,7 @@ describe("mistakes end with status 1 and one line", () => {
   test("what only the machine can find", async () => {
     const { status, error } = await run("-bios none -serial null -m 1E");
     expect(status).toBe(1);
-    expect(error).toMatch(/^plantain: -m .*\n$/);
+    expect(error).toMatch(/^plantain: -m: .* of RAM are more than .*: expected a multiple of 4K up to 3 GiB, .*\n$/);
     const disk = await run("-bios none -serial null -device virtio-blk-device");
     expect(disk).toMatchObject({ status: 1, error: expect.stringMatching(/^plantain: .*drive=ID.*\n$/) });
   });

@@ -1,6 +1,7 @@
 // A machine: a board, harts, a clock, and the loop that runs them. docs/design/machine.md.
 
 import type { Board, BoardInfo } from "../boards/board.ts";
+import { checkRamSize } from "../boards/ram-size.ts";
 import { type Device, type DeviceHost, type ShutdownReason, SysBusDevice } from "../device/device.ts";
 import { inlineCompiler } from "../jit/compiler.ts";
 import { RegionCache } from "../jit/tier1.ts";
@@ -93,11 +94,7 @@ export class Machine {
     this.memory = new AddressSpace(this.system, "memory", log);
     this.events = new EventQueue(() => this.#time.now());
     const extensions = extensionsOf(config.cpu);
-    if (config.memory > MAX_RAM) {
-      throw new UserError(
-        `-m ${config.memory}: at most ${MAX_RAM / 2 ** 30}G, since RAM lives in a WebAssembly memory of 4 GiB`,
-      );
-    }
+    checkRamSize(config.memory, MAX_RAM);
     this.engine = new Engine({
       harts: config.smp.cpus,
       ramBytes: config.memory + ROM_BYTES,

@@ -20,7 +20,7 @@ export type Gunzip = (bytes: Uint8Array, maxSize: number) => Uint8Array;
  */
 export function unpacked(file: BootFile, maxSize: number, gunzip: Gunzip | undefined): BootFile {
   const { source, bytes } = file;
-  if (bytes.length === 0) throw new UserError(`${source}: the file is empty`);
+  if (bytes.length === 0) throw new UserError(`${source}: the file is empty: expected an ELF file or raw code`);
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return file;
   if (!gunzip) throw new UserError(`${source}: the file is gzip-compressed: unpack it first with gunzip`);
   let content: Uint8Array;

@@ -115,7 +115,7 @@ export function planBoot(request: BootRequest): BootPlan {
   if (request.initrd) {
     const { source, bytes } = request.initrd;
     if (!kernel) throw new UserError(`${source}: an initrd needs a kernel: give one with -kernel`);
-    if (bytes.length === 0) throw new UserError(`${source}: the file is empty`);
+    if (bytes.length === 0) throw new UserError(`${source}: the file is empty: expected an initial file system`);
     const address = kernel.lowest + Math.min(Math.floor(ram.size / 2), MAX_INITRD_DISTANCE);
     initrd = { source, address, bytes, size: bytes.length, placedByUs: true };
     list.add([initrd]);
