@@ -75,13 +75,13 @@ describe("delegation", () => {
 
 describe("returns", () => {
   test("MRET: MIE from MPIE, MPIE 1, MPP U; MPRV stays only where it goes to M-mode", () => {
-    const after = (mpp: number, label = "below") =>
+    const returned = (mpp: number, label = "below") =>
       traps(
         `li t0, 0x21880; csrc mstatus, t0; li t0, ${0x20000 | (mpp << 11)}; csrs mstatus, t0; la t0, ${label}; csrw mepc, t0; mret; below: csrr a0, mstatus; li t0, 0x20000; csrc mstatus, t0;`,
       ).hart;
-    expect(after(3).x(10) & 0x21888n).toBe(0x20080n);
+    expect(returned(3).x(10) & 0x21888n).toBe(0x20080n);
     // S-mode may not read mstatus; the trap shows what it was.
-    expect(after(1).x(21) & 0x21888n).toBe(0x800n | 0x0n);
+    expect(returned(1).x(21) & 0x21888n).toBe(0x800n | 0x0n);
   });
 
   test("SRET: SIE from SPIE, SPIE 1, SPP U, MPRV 0", () => {
