@@ -64,15 +64,15 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** All that the other side sends. */
+/** All that the other side sends; nothing if it refuses. */
 function receive(port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     let text = "";
     const socket = connect(port, "127.0.0.1");
     socket.setEncoding("utf8").on("data", (data: string) => {
       text += data;
     });
-    socket.on("error", reject);
+    socket.on("error", () => {});
     socket.on("close", () => resolve(text));
   });
 }
@@ -144,7 +144,7 @@ describeWithGuest("Linux on the virt board", (guest) => {
 
     test("hostfwd: the host reaches a server in the guest", async () => {
       await machine.run("(echo hello from the guest | nc -l -p 2000 &)");
-      // The guest's server may not listen yet: then the connection ends with nothing.
+      // The guest's server may not listen yet: then the connection is reset.
       let answer = "";
       while (answer === "") answer = await receive(inward);
       expect(answer).toBe("hello from the guest\n");
