@@ -2,7 +2,12 @@
 
 import type { Chardev, ChardevEvent, ChardevFrontend } from "../backend/chardev.ts";
 
-/** The other end of a device's chardev: what a test sends waits until the device has room. */
+/**
+ * The other end of a device's chardev: what a test sends waits until the device has room.
+ * @example
+ * d.lines.chardev.send("hello");
+ * expect(d.lines.chardev.text).toBe("HELLO");
+ */
 export class BenchLine implements Chardev {
   readonly id: string;
   #frontend: ChardevFrontend | undefined;

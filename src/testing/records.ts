@@ -7,7 +7,10 @@ import {
   type RegisterMap,
 } from "../device/model/register-map.ts";
 
-/** An access that a test (or a driver under test) made. */
+/**
+ * An access that a test (or a driver under test) made.
+ * @example d.accesses.filter(({ write }) => write).map(({ register }) => register)
+ */
 export interface BenchAccess {
   readonly write: boolean;
   /** The register that it begins in, with index: `CH[2].CTRL`; undefined where none is. */
@@ -21,7 +24,10 @@ export interface BenchAccess {
   readonly time: number;
 }
 
-/** An edge of an interrupt output. */
+/**
+ * An edge of an interrupt output.
+ * @example expect(d.edges).toEqual([{ irq: "done", level: true, time: 10 }]);
+ */
 export interface IrqEdge {
   readonly irq: string;
   readonly level: boolean;
@@ -29,7 +35,10 @@ export interface IrqEdge {
   readonly time: number;
 }
 
-/** What the matchers take: a testbench, or anything else that notes the same about a device. */
+/**
+ * What the matchers take: a testbench, or anything else that notes the same about a device.
+ * @example const complained = (device: DeviceRecords) => device.guestErrors.length > 0;
+ */
 export interface DeviceRecords {
   readonly registerMap: RegisterMap;
   /** Registers by name, as views. */

@@ -34,13 +34,19 @@ const RAM_SIZE = 0x1_0000;
 /** 2024-01-01 00:00:00 UTC, in nanoseconds since 1970. */
 const START_OF_TIME = 1_704_067_200_000_000_000n;
 
-/** What a bench can be told. */
+/**
+ * What a bench can be told.
+ * @example testbench(bananaDma, {}, { ram: 1 << 20 })
+ */
 export interface TestbenchOptions {
   /** Bytes of RAM, from 0x8000_0000 on; 64 KiB unless given. */
   readonly ram?: number;
 }
 
-/** RAM of a bench. */
+/**
+ * RAM of a bench.
+ * @example d.ram.at(0x8000_0000, 4).set([1, 2, 3, 4]);
+ */
 export interface BenchRam {
   /** The address of the first byte. */
   readonly base: bigint;
@@ -49,7 +55,13 @@ export interface BenchRam {
   at(address: number | bigint, length: number): Uint8Array;
 }
 
-/** A device on a bench: see `testbench`. */
+/**
+ * A device on a bench: see `testbench`.
+ * @example
+ * const d = testbench(bananaDma);
+ * d.write("CTRL", { START: true });
+ * d.run(100);
+ */
 export interface Testbench<
   R extends RegisterSpecs = RegisterSpecs,
   P extends PropertySpecs = PropertySpecs,

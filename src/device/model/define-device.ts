@@ -17,7 +17,10 @@ import type { RegisterSpecs } from "./registers.ts";
 import { markSite } from "./source-line.ts";
 import type { AnySpec, DeviceSpec, IrqSpecs } from "./spec.ts";
 
-/** What `defineDevice` makes: a type for machines, and a description for everything else. */
+/**
+ * What `defineDevice` makes: a type for machines, and a description for everything else.
+ * @example const devices: readonly DeviceDefinition[] = [bananaRom, bananaDma];
+ */
 export interface DeviceDefinition<
   R extends RegisterSpecs = RegisterSpecs,
   P extends PropertySpecs = PropertySpecs,

@@ -10,6 +10,7 @@ export class DefinitionError extends UserError {}
  * A device model that failed while it ran: its callback threw, or gave something that cannot be.
  *
  * The message is one line with the device, the callback and the author's line; the stack is that of the cause.
+ * @example if (error instanceof DeviceError) console.error(error.device, error.cause);
  */
 export class DeviceError extends Error {
   override readonly name = "DeviceError";

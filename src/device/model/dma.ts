@@ -4,10 +4,16 @@ import type { AddressSpace } from "../../memory/address-space.ts";
 import { BusError } from "../../memory/bus-error.ts";
 import { ADDRESS_LIMIT } from "../../memory/flat-view.ts";
 
-/** A physical address. */
+/**
+ * A physical address.
+ * @example dma.read32(0x8000_0000) === dma.read32(0x8000_0000n)
+ */
 export type Address = number | bigint;
 
-/** Reads and writes physical memory: RAM, or registers of other devices. All of it throws `BusError` where nothing answers. */
+/**
+ * Reads and writes physical memory: RAM, or registers of other devices. All of it throws `BusError` where nothing answers.
+ * @example on.write("DOORBELL", () => state.head = dma.read32(RING.value)); // may throw BusError
+ */
 export interface Dma {
   /** Reads `length` bytes. */
   read(address: Address, length: number): Uint8Array;

@@ -9,6 +9,7 @@ import { markSite } from "./source-line.ts";
  * `w0c`, `w0s` a written 0 clears, sets; `rc`, `rs` a read clears, sets; `wc`, `ws` any write clears, sets; `pulse` a
  * written value is an event and reads as 0; `constant` nobody changes it; `reserved` nobody uses it; `unimplemented`
  * kept like `rw`, but a change is logged because the model does nothing with it.
+ * @example ID: reg32(0x00, { access: "ro", reset: 0xba000001 })
  */
 export type Access =
   | "rw"
@@ -48,15 +49,26 @@ export const ACCESSES: readonly Access[] = [
   "unimplemented",
 ];
 
-/** Where a field is: one bit, or the highest and the lowest of several. Bit 0 is the least significant. */
+/**
+ * Where a field is: one bit, or the highest and the lowest of several. Bit 0 is the least significant.
+ * @example
+ * rw(3); // one bit
+ * rw([7, 4]); // bits 7 to 4
+ */
 export type Bits = number | readonly [msb: number, lsb: number];
 
-/** The names of a field's values: `{ COPY: 0, FILL: 1 }`. */
+/**
+ * The names of a field's values: `{ COPY: 0, FILL: 1 }`.
+ * @example rw([3, 2], { COPY: 0, FILL: 1 })
+ */
 export type EnumValues = Readonly<Record<string, number>>;
 
 declare const fieldValue: unique symbol;
 
-/** A field of a register, whose value is a `V` to the model. */
+/**
+ * A field of a register, whose value is a `V` to the model.
+ * @example const done: Field<boolean, "w1c"> = w1c(1);
+ */
 export interface Field<V = unknown, A extends Access = Access> {
   readonly kind: "field";
   readonly access: A;
@@ -74,7 +86,10 @@ export interface Field<V = unknown, A extends Access = Access> {
   readonly [fieldValue]?: V;
 }
 
-/** Makes a field: a bit is a boolean, several bits are a number, and with names for the values it is one of the names. */
+/**
+ * Makes a field: a bit is a boolean, several bits are a number, and with names for the values it is one of the names.
+ * @example const BITS: FieldMaker<"rw"> = rw;
+ */
 export interface FieldMaker<A extends Access> {
   (bit: number, doc?: string): Field<boolean, A>;
   (bits: readonly [msb: number, lsb: number], doc?: string): Field<number, A>;

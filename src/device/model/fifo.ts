@@ -3,7 +3,10 @@
 import { UserError } from "../../util/user-error.ts";
 import { hex, plural } from "./message-format.ts";
 
-/** What a FIFO can be. */
+/**
+ * What a FIFO can be.
+ * @example const rx = fifo("rx", { depth: 16, width: 8 });
+ */
 export interface FifoOptions {
   /** How many items it holds. */
   readonly depth: number;
@@ -11,7 +14,10 @@ export interface FifoOptions {
   readonly width?: 8 | 16 | 32;
 }
 
-/** A queue of fixed depth. Its items are saved with the device, and a reset empties it. */
+/**
+ * A queue of fixed depth. Its items are saved with the device, and a reset empties it.
+ * @example on.read("DATA", () => rx.pop() ?? 0);
+ */
 export interface Fifo {
   readonly depth: number;
   /** How many items are in it. */

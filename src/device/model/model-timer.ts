@@ -3,7 +3,14 @@
 import type { Timer } from "../../util/clock.ts";
 import { UserError } from "../../util/user-error.ts";
 
-/** A timer: armed once, it fires once, or again and again with `every`. Times are virtual nanoseconds. */
+/**
+ * A timer: armed once, it fires once, or again and again with `every`. Times are virtual nanoseconds.
+ * @example
+ * const sample = timer("sample", () => {
+ *   STATUS.READY = true;
+ * });
+ * on.write("CTRL.START", () => sample.every(1_000_000));
+ */
 export interface DeviceTimer {
   readonly name: string;
   /** Fires `ns` from now. Arming moves a timer that is armed; `Infinity` is never. @throws for a time in the past */

@@ -2,7 +2,10 @@
 
 import type { RegisterInfo } from "./register-map.ts";
 
-/** A register that an access reached. */
+/**
+ * A register that an access reached.
+ * @example const fields = ({ info, new: value }: RegisterAccess) => decodeRegister(info, value);
+ */
 export interface RegisterAccess {
   /** With indices: `CH[2].CTRL`. */
   readonly name: string;
@@ -14,7 +17,10 @@ export interface RegisterAccess {
   readonly new: number | bigint;
 }
 
-/** An access of the guest, or of somebody's DMA, to the device. */
+/**
+ * An access of the guest, or of somebody's DMA, to the device.
+ * @example device.observe({ access: ({ write, offset, value }: AccessEvent) => console.log(write, offset, value) });
+ */
 export interface AccessEvent {
   /** Virtual time in nanoseconds. */
   readonly time: number;
@@ -29,7 +35,10 @@ export interface AccessEvent {
   readonly registers: readonly RegisterAccess[];
 }
 
-/** A register that the model changed, as seen when its callbacks had ended. */
+/**
+ * A register that the model changed, as seen when its callbacks had ended.
+ * @example device.observe({ change: ({ name, old, new: now }: ChangeEvent) => console.log(name, old, now) });
+ */
 export interface ChangeEvent {
   readonly time: number;
   readonly name: string;
@@ -38,14 +47,20 @@ export interface ChangeEvent {
   readonly new: number | bigint;
 }
 
-/** An edge of an interrupt output. A pulse is two edges. */
+/**
+ * An edge of an interrupt output. A pulse is two edges.
+ * @example device.observe({ irq: ({ irq, level, time }: IrqEvent) => console.log(time, irq, level) });
+ */
 export interface IrqEvent {
   readonly time: number;
   readonly irq: string;
   readonly level: boolean;
 }
 
-/** A DMA transfer of the device. */
+/**
+ * A DMA transfer of the device.
+ * @example device.observe({ dma: ({ write, address, length }: DmaEvent) => console.log(write, address, length) });
+ */
 export interface DmaEvent {
   readonly time: number;
   readonly write: boolean;
@@ -57,19 +72,28 @@ export interface DmaEvent {
   readonly failed: boolean;
 }
 
-/** A timer that fires. */
+/**
+ * A timer that fires.
+ * @example device.observe({ timer: ({ timer, time }: TimerEvent) => console.log(time, timer) });
+ */
 export interface TimerEvent {
   readonly time: number;
   readonly timer: string;
 }
 
-/** Something that the guest did wrong. */
+/**
+ * Something that the guest did wrong.
+ * @example device.observe({ guestError: ({ message }: GuestErrorEvent) => console.log(message) });
+ */
 export interface GuestErrorEvent {
   readonly time: number;
   readonly message: string;
 }
 
-/** Who listens; functions that are not there are not called. */
+/**
+ * Who listens; functions that are not there are not called.
+ * @example const stop = device.observe({ irq: ({ irq, level }) => console.log(irq, level) });
+ */
 export interface DeviceObserver {
   access?(event: AccessEvent): void;
   change?(event: ChangeEvent): void;

@@ -87,11 +87,21 @@ type FieldViews<F> = {
   >;
 } & { readonly [K in keyof F as F[K] extends Field<unknown, "constant"> ? K : never]: FieldValue<F[K]> };
 
-/** A register to the model: its fields by name, and its `value`. Assigning has no side effects. */
+/**
+ * A register to the model: its fields by name, and its `value`. Assigning has no side effects.
+ * @example
+ * STATUS.DONE = true; // a field
+ * LEN.value; // the whole register
+ */
 export type RegisterView<G> =
   G extends Register<infer _, infer W> ? { value: Word<W> } & FieldViews<FieldsOf<G>> : never;
 
-/** The elements of an array or a bank. */
+/**
+ * The elements of an array or a bank.
+ * @example
+ * for (const channel of regs.CH) channel.CTRL.ON = false;
+ * regs.CH.at(2).CTRL.value;
+ */
 export interface ViewList<V> extends Iterable<V> {
   readonly length: number;
   readonly [index: number]: V;
@@ -108,7 +118,10 @@ type ViewOf<X> = X extends Register
       ? ViewList<RegisterViews<B>>
       : never;
 
-/** All registers of a device by name. */
+/**
+ * All registers of a device by name.
+ * @example vm.device("banana-dma").registers.STATUS.DONE
+ */
 export type RegisterViews<R> = { readonly [K in keyof R]: ViewOf<R[K]> };
 
 /** What a register can be written as: its value, or some of its fields, the others being 0. */

@@ -6,7 +6,10 @@ import { markSite } from "./source-line.ts";
 
 declare const propertyValue: unique symbol;
 
-/** A property, whose value is a `V` to the model. */
+/**
+ * A property, whose value is a `V` to the model.
+ * @example const speed: Property<number> = prop(10, "how fast");
+ */
 export interface Property<V = unknown> {
   readonly kind: "property";
   readonly info: PropertyInfo;
@@ -14,10 +17,16 @@ export interface Property<V = unknown> {
   readonly [propertyValue]?: V;
 }
 
-/** Properties by name. */
+/**
+ * Properties by name.
+ * @example properties: { speed: prop(10), line: prop.chardev() }
+ */
 export type PropertySpecs = Readonly<Record<string, Property>>;
 
-/** The values of properties by name. */
+/**
+ * The values of properties by name.
+ * @example setup: ({ props }) => props.speed // number
+ */
 export type PropertyValues<P> = { readonly [K in keyof P]: P[K] extends Property<infer V> ? V : never };
 
 /** The names of the properties that are chardevs. */

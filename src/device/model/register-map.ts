@@ -5,7 +5,10 @@ import type { PropertyInfo } from "../../qom/property.ts";
 import type { Access, EnumValues } from "./fields.ts";
 import type { Width } from "./registers.ts";
 
-/** A field. */
+/**
+ * A field.
+ * @example const mask = ({ msb, lsb }: FieldInfo) => 2 ** (msb + 1) - 2 ** lsb;
+ */
 export interface FieldInfo {
   readonly name: string;
   readonly msb: number;
@@ -20,7 +23,10 @@ export interface FieldInfo {
   readonly doc?: string;
 }
 
-/** A register, or an array of them. */
+/**
+ * A register, or an array of them.
+ * @example bananaDma.registerMap.registers.map(({ name, offset }: RegisterInfo) => `${offset}: ${name}`)
+ */
 export interface RegisterInfo {
   readonly name: string;
   /** Of the first one, in bytes from the start of the region, or of its bank. */
@@ -39,7 +45,10 @@ export interface RegisterInfo {
   readonly doc?: string;
 }
 
-/** A group of registers, repeated. */
+/**
+ * A group of registers, repeated.
+ * @example bananaDma.registerMap.banks.map(({ name, count }: BankInfo) => `${count} × ${name}`)
+ */
 export interface BankInfo {
   readonly name: string;
   readonly offset: number;
@@ -48,13 +57,19 @@ export interface BankInfo {
   readonly registers: readonly RegisterInfo[];
 }
 
-/** An interrupt output. */
+/**
+ * An interrupt output.
+ * @example bananaDma.registerMap.irqs // [{ name: "done", trigger: "level" }]
+ */
 export interface IrqInfo {
   readonly name: string;
   readonly trigger: "level" | "edge";
 }
 
-/** All that a device's definition says about its surface. JSON and structuredClone leave it as it is. */
+/**
+ * All that a device's definition says about its surface. JSON and structuredClone leave it as it is.
+ * @example writeFileSync("banana-dma.json", JSON.stringify(bananaDma.registerMap));
+ */
 export interface RegisterMap {
   readonly type: string;
   readonly description?: string;
@@ -74,7 +89,10 @@ export interface RegisterMap {
   })[];
 }
 
-/** A single register at its place. */
+/**
+ * A single register at its place.
+ * @example expandRegisters(map).find(({ name }) => name === "CH[2].CTRL")?.offset
+ */
 export interface PlacedRegister {
   /** With indices: `CH[2].DATA[0]`. */
   readonly name: string;
@@ -115,7 +133,10 @@ export function expandRegisters(map: Pick<RegisterMap, "registers" | "banks">): 
   return placed.sort((a, b) => a.offset - b.offset);
 }
 
-/** The value of a field as its author sees it: a bit is a boolean, an enum's value a name. */
+/**
+ * The value of a field as its author sees it: a bit is a boolean, an enum's value a name.
+ * @example decodeRegister(info, 0b110).DONE // true: DecodedValue
+ */
 export type DecodedValue = boolean | number | string;
 
 /**

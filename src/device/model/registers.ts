@@ -3,19 +3,34 @@
 import type { Access, Field } from "./fields.ts";
 import { markSite } from "./source-line.ts";
 
-/** Fields by name. */
+/**
+ * Fields by name.
+ * @example const fields = { BUSY: ro(0), DONE: w1c(1) } satisfies FieldSpecs;
+ */
 export type FieldSpecs = Readonly<Record<string, Field>>;
 
-/** The value of a field, as the model sees it. */
+/**
+ * The value of a field, as the model sees it.
+ * @example type Mode = FieldValue<typeof fields.MODE>; // "COPY" | "FILL"
+ */
 export type FieldValue<F> = F extends Field<infer V> ? V : never;
 
-/** Width of a register in bits. */
+/**
+ * Width of a register in bits.
+ * @example const bytes = (width: Width) => width / 8;
+ */
 export type Width = 8 | 16 | 32 | 64;
 
-/** The value of a register of a width. */
+/**
+ * The value of a register of a width.
+ * @example const value: Word<64> = 5n;
+ */
 export type Word<W> = W extends 64 ? bigint : number;
 
-/** A register: see `reg32`. */
+/**
+ * A register: see `reg32`.
+ * @example const STATUS: Register = reg32(0x04);
+ */
 export interface Register<F extends FieldSpecs = FieldSpecs, W extends Width = Width> {
   readonly kind: "register";
   /** In bytes from the start of the region, or of the bank that it is in. */
@@ -28,7 +43,10 @@ export interface Register<F extends FieldSpecs = FieldSpecs, W extends Width = W
   readonly doc?: string;
 }
 
-/** What a register is, beside its place and width. */
+/**
+ * What a register is, beside its place and width.
+ * @example reg32(0x04, { reset: { MODE: "FILL" }, fields: { MODE: rw([3, 2], { COPY: 0, FILL: 1 }) }, doc: "what to do" })
+ */
 export interface RegisterOptions<F extends FieldSpecs, V> {
   /** Its fields by name. Bits in no field read as in `reset` and ignore writes. */
   readonly fields?: F;
@@ -98,7 +116,10 @@ export function reg64<const F extends FieldSpecs = {}>(
   return register(offset, 64, options) as Register<F, 64>;
 }
 
-/** Registers of one kind at equal distances: see `regs`. */
+/**
+ * Registers of one kind at equal distances: see `regs`.
+ * @example const DATA: RegisterArray = regs(8, 4, reg32(0x40));
+ */
 export interface RegisterArray<G extends Register = Register> {
   readonly kind: "array";
   readonly count: number;
@@ -120,7 +141,10 @@ export function regs<const G extends Register>(count: number, stride: number, re
   return markSite({ kind: "array", count, stride, register });
 }
 
-/** A group of registers, repeated: see `bank`. */
+/**
+ * A group of registers, repeated: see `bank`.
+ * @example const CH: Bank = bank(4, 0x20, 0x100, { CTRL: reg32(0x0) });
+ */
 export interface Bank<B extends BankSpecs = BankSpecs> {
   readonly kind: "bank";
   readonly count: number;
@@ -131,7 +155,10 @@ export interface Bank<B extends BankSpecs = BankSpecs> {
   readonly registers: B;
 }
 
-/** The registers of a bank by name. */
+/**
+ * The registers of a bank by name.
+ * @example const channel = { CTRL: reg32(0x0), SRC: reg64(0x8) } satisfies BankSpecs;
+ */
 export type BankSpecs = Readonly<Record<string, Register | RegisterArray>>;
 
 /**
@@ -147,5 +174,8 @@ export function bank<const B extends BankSpecs>(count: number, stride: number, o
   return markSite({ kind: "bank", count, stride, offset, registers });
 }
 
-/** Registers, arrays and banks by name. */
+/**
+ * Registers, arrays and banks by name.
+ * @example const registers = { ID: reg32(0x0), DATA: regs(8, 4, reg32(0x40)) } satisfies RegisterSpecs;
+ */
 export type RegisterSpecs = Readonly<Record<string, Register | RegisterArray | Bank>>;

@@ -13,12 +13,18 @@ import type { ChardevNames, PropertySpecs, PropertyValues } from "./properties.t
 import type { RegisterSpecs } from "./registers.ts";
 import type { Stream, StreamReceiver } from "./stream.ts";
 
-/** What a callback may return: anything but a promise, because nobody would wait for it. */
+/**
+ * What a callback may return: anything but a promise, because nobody would wait for it.
+ * @example on.write("CTRL", () => (STATUS.BUSY = true)); // async () => ... is refused
+ */
 export type NotAPromise =
   // biome-ignore lint/suspicious/noConfusingVoidType: a function without a return statement is the usual one
   void | undefined | null | boolean | number | bigint | string | (object & { readonly then?: never });
 
-/** The guest's view of the device as a region of the address map. Sizes in bytes. */
+/**
+ * The guest's view of the device as a region of the address map. Sizes in bytes.
+ * @example mmio: { size: 0x100, read: (offset) => (offset === 0 ? 0xba000001 : 0xdeadbeef) }
+ */
 export interface MmioSpec {
   readonly size: number;
   /** What reads give where no register is, cut to their size; 0 and a guest error unless given. */
@@ -35,7 +41,10 @@ export interface MmioSpec {
   readonly endianness?: "little" | "big";
 }
 
-/** An interrupt output that gives pulses: see `edge`. */
+/**
+ * An interrupt output that gives pulses: see `edge`.
+ * @example const tick: EdgeIrq<"tick"> = edge("tick");
+ */
 export interface EdgeIrq<N extends string = string> {
   readonly kind: "edge";
   readonly name: N;
@@ -49,7 +58,10 @@ export function edge<const N extends string>(name: N): EdgeIrq<N> {
   return { kind: "edge", name };
 }
 
-/** Interrupt outputs in their order: a name is one whose level follows a condition. */
+/**
+ * Interrupt outputs in their order: a name is one whose level follows a condition.
+ * @example irqs: ["done", edge("tick")]
+ */
 export type IrqSpecs = readonly (string | EdgeIrq)[];
 
 type LevelNames<I extends IrqSpecs> = Extract<I[number], string>;
@@ -58,7 +70,12 @@ type EdgeNames<I extends IrqSpecs> = I[number] extends infer X ? (X extends Edge
 /** The names of all interrupt outputs. */
 export type IrqNames<I extends IrqSpecs> = LevelNames<I> | EdgeNames<I>;
 
-/** The interrupt outputs by name. */
+/**
+ * The interrupt outputs by name.
+ * @example
+ * irq.done(() => CTRL.IRQ_EN && STATUS.DONE);
+ * irq.tick.pulse();
+ */
 export type IrqOutputs<I extends IrqSpecs> = {
   /** Makes the line follow a condition. It is evaluated after everything that can change it; it must have no effects. */
   readonly [N in LevelNames<I>]: (condition: () => boolean) => void;
@@ -67,7 +84,10 @@ export type IrqOutputs<I extends IrqSpecs> = {
   readonly [N in EdgeNames<I>]: { pulse(): void };
 };
 
-/** What the device adds to its device-tree node, beside compatible, reg and interrupts. */
+/**
+ * What the device adds to its device-tree node, beside compatible, reg and interrupts.
+ * @example deviceTree: { node: "dma-controller", properties: ({ channels }) => ({ "dma-channels": channels }) }
+ */
 export interface DeviceTreeSpec<P> {
   /** The node's name before the `@`: a generic one such as `dma-controller`; the device's type unless given. */
   readonly node?: string;
@@ -79,7 +99,10 @@ export interface DeviceTreeSpec<P> {
   readonly describe?: (node: FdtNode, context: FdtContext, props: PropertyValues<P>) => NotAPromise;
 }
 
-/** Says what happens when the guest accesses registers or fields. */
+/**
+ * Says what happens when the guest accesses registers or fields.
+ * @example on.write("CTRL.START", () => transfer.after(1000));
+ */
 export interface On<R, S> {
   /**
    * After a write of the guest that reaches the register or field: a pulse only when something was written to it.
@@ -104,7 +127,13 @@ export interface On<R, S> {
   reset(run: (before: Readonly<S>) => NotAPromise): void;
 }
 
-/** What `setup` gets. */
+/**
+ * What `setup` gets.
+ * @example
+ * setup({ regs: { CTRL, STATUS }, irq }) {
+ *   irq.done(() => CTRL.IRQ_EN && STATUS.DONE);
+ * }
+ */
 export interface Context<R, P, I extends IrqSpecs, S> {
   /** The registers by name: `regs.STATUS.DONE = true`, `regs.LEN.value`. */
   readonly regs: RegisterViews<R>;
@@ -140,7 +169,10 @@ export interface Context<R, P, I extends IrqSpecs, S> {
   unimplemented(message: string): void;
 }
 
-/** A device as its author writes it: see `defineDevice`. */
+/**
+ * A device as its author writes it: see `defineDevice`.
+ * @example defineDevice({ type: "banana-id", mmio: { size: 4 }, registers: { ID: reg32(0, { access: "ro", reset: 7 }) } })
+ */
 export interface DeviceSpec<R extends RegisterSpecs, P extends PropertySpecs, I extends IrqSpecs, S extends object> {
   /** The name that users type: `banana-dma`. */
   readonly type: string;

@@ -2,14 +2,22 @@
 
 import type { Chardev, ChardevEvent, ChardevFrontend } from "../../backend/chardev.ts";
 
-/** Where the bytes from the host go: a `Fifo`, or the author's own. */
+/**
+ * Where the bytes from the host go: a `Fifo`, or the author's own.
+ * @example stream("line", { free: 1, push: (byte) => state.bytes.push(byte) });
+ */
 export interface StreamReceiver {
   /** How many bytes it can take now. */
   readonly free: number;
   push(byte: number): unknown;
 }
 
-/** The device's end of a chardev. */
+/**
+ * The device's end of a chardev.
+ * @example
+ * const line = stream("line", fifo("rx", { depth: 16 }));
+ * on.write("TX", (byte) => line.write(byte));
+ */
 export interface Stream {
   /** Whether the device's user gave a chardev; without one, what is written is gone. */
   readonly connected: boolean;
