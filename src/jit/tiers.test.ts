@@ -490,6 +490,47 @@ describe("both tiers agree", () => {
     );
   });
 
+  test.each([
+    ["taken in", "addi a1, a1, 1\nret"],
+    ["called", "addi a1, a1, 1\nmv a2, ra\njal other\njr a2\nother: addi a1, a1, 1\nret"],
+  ])("a call at a page end that returns to a page remapped under it, its function %s", (_how, callee) => {
+    const { interp } = compare(
+      `${PROLOGUE}${paging}
+      li t0, (0x80030000 >> 2) | 0xcf
+      sd t0, 0(s7)
+      li s5, (0x80031000 >> 2) | 0xcf
+      li s6, (0x80032000 >> 2) | 0xcf
+      sd s5, 8(s7)
+      sfence.vma
+      li t0, 0xff0
+      add s9, s8, t0
+      li t0, 0xf00
+      add s11, s8, t0
+      li s1, 800
+    1: li s3, 8
+    2: jalr s9
+      addi s3, s3, -1
+      bnez s3, 2b
+      sd s6, 8(s7)
+      sfence.vma
+      mv t1, s5
+      mv s5, s6
+      mv s6, t1
+      addi s1, s1, -1
+      bnez s1, 1b
+      ${END}`,
+      {
+        prepare({ ram }) {
+          ram.set(assemble(callee).bytes, 0x30f00);
+          ram.set(assemble("addi s10, ra, 0\naddi a1, a1, 3\naddi a1, a1, 4\njalr ra, 0(s11)").bytes, 0x30ff0);
+          ram.set(assemble("addi a0, a0, 7\njr s10").bytes, 0x31000);
+          ram.set(assemble("addi a0, a0, 9\njr s10").bytes, 0x32000);
+        },
+      },
+    );
+    expect(interp.engine.harts[0]!.x(10)).toBe(BigInt(800 * 8 * 8));
+  });
+
   test("floating point: flags, rounding modes, and switching it off in a hot loop", () => {
     compare(`${PROLOGUE}
       la t0, handler

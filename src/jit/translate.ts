@@ -224,7 +224,7 @@ class RegionTranslator implements Backend {
     this.node(child);
   }
 
-  /** Goes on at `to`, from the block at `from`. The budget has been settled. A page that was left comes back unchecked. */
+  /** Goes on at `to`, from the block at `from`. The budget has been settled. */
   private goTo(from: number, to: number, check = true): void {
     const { f, structure, region } = this;
     const rel = relOf(to);
@@ -297,7 +297,8 @@ class RegionTranslator implements Backend {
         return;
       case "return":
         f.stmts([iff(i64.ne(this.target, this.pcOf(end.rel)), this.leaveTo(this.target, 0))]);
-        this.goTo(block.id, end.to, false);
+        // The page of the call was being run; where the call was at its end, the next page was not.
+        this.goTo(block.id, end.to, (end.rel & 4095) === 0);
         return;
       case "inline":
         if (end.guess !== undefined) {
@@ -334,7 +335,7 @@ class RegionTranslator implements Backend {
       // The callee used some of it: the promise of the last check no longer holds.
       ...this.checkBudget(back),
     ]);
-    this.goTo(from, back, false);
+    this.goTo(from, back);
   }
 
   // --- instructions
