@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import {
+import fs, {
   constants,
   existsSync,
   mkdtempSync,
@@ -12,6 +12,7 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, test } from "vitest";
@@ -73,6 +74,27 @@ describe("a disk in a file", () => {
     disk.close();
     disk.close();
     expect([...readFileSync(path).subarray(15, 24)]).toEqual([0, 9, 8, 7, 6, 5, 1, 1, 1]);
+  });
+
+  it("syncs the file when it is flushed, and only then", () => {
+    const disk = openFileBlock(image("x".repeat(512)), { readOnly: false });
+    const synced: number[] = [];
+    const { fdatasyncSync } = fs;
+    fs.fdatasyncSync = (fd) => {
+      synced.push(fd);
+      fdatasyncSync(fd);
+    };
+    syncBuiltinESMExports();
+    try {
+      disk.write(0, Uint8Array.of(1));
+      expect(synced).toEqual([]);
+      disk.flush();
+      expect(synced).toHaveLength(1);
+    } finally {
+      fs.fdatasyncSync = fdatasyncSync;
+      syncBuiltinESMExports();
+    }
+    disk.close();
   });
 
   it("takes guest memory, shared memory too", () => {
