@@ -120,11 +120,11 @@ export const FINISH = `
 `;
 
 /** A trap handler that leaves cause, tval and epc in s2, s3 and s4 and ends the program; SETUP installs it. */
-export const HANDLER = `
+const HANDLER = `
       .align 2
 handler: csrr s2, mcause; csrr s3, mtval; csrr s4, mepc
       ${FINISH}`;
-export const SETUP = "la t0, handler; csrw mtvec, t0; li s2, -1;";
+const SETUP = "la t0, handler; csrw mtvec, t0; li s2, -1;";
 /** All of memory for S and U, by the last entry of PMP. */
 export const OPEN = "li t0, -1; csrw pmpaddr15, t0; li t0, 0x1f << 56; csrw pmpcfg2, t0;";
 /** Goes to a label in U-mode (0), S-mode (1) or M-mode (3). */

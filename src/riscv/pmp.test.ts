@@ -68,7 +68,9 @@ describe("which entry decides", () => {
     // Everything below DATA is denied, the code as well; reached by M-mode's loads for S-mode.
     const mprv = "li t0, 0x1800; csrc mstatus, t0; li t0, 0x20800; csrs mstatus, t0;";
     const fromZero = (offset: number): bigint =>
-      trapOf(`${entry(0, DATA, TOR)}${OPEN}${mprv} li a0, ${DATA}; lw a1, ${offset}(a0); li t0, 0x20000; csrc mstatus, t0;`).cause;
+      trapOf(
+        `${entry(0, DATA, TOR)}${OPEN}${mprv} li a0, ${DATA}; lw a1, ${offset}(a0); li t0, 0x20000; csrc mstatus, t0;`,
+      ).cause;
     expect([-4, 0].map(fromZero)).toEqual([5n, -1n]);
   });
 
