@@ -16,6 +16,8 @@ export interface TestMachineOptions {
   readonly spareBytes?: number;
   readonly extensions?: ReadonlySet<string>;
   readonly codePages?: number;
+  /** After how many runs tier 1 may translate code; tests attach it themselves. */
+  readonly hotCount?: number;
   /** Ticks that the `time` CSR shows. */
   readonly time?: () => bigint;
 }
@@ -41,6 +43,7 @@ export class TestMachine {
       time: options.time ?? (() => 0n),
       ...(options.extensions ? { extensions: options.extensions } : {}),
       ...(options.codePages === undefined ? {} : { codePages: options.codePages }),
+      ...(options.hotCount === undefined ? {} : { hotCount: options.hotCount }),
     });
     this.ram = this.engine.allocateRam(ramBytes);
     this.root.addSubregion(BigInt(RAM), MemoryRegion.ram("ram", this.ram));

@@ -4,6 +4,7 @@
 import { describe, expect, test } from "vitest";
 import { MemoryRegion } from "../memory/region.ts";
 import { allExtensions } from "./extensions.ts";
+import { S } from "./layout.ts";
 import { enter, FINISHER, OPEN, PageTables, PTE, RAM, TestMachine, trapOf } from "./machine-for-tests.ts";
 
 const { V, R, W, X, U, A, D, RWX, AD } = PTE;
@@ -345,6 +346,36 @@ next: ld t0, 0(s6); csrw satp, t0; ld t1, 0(a0); add a1, a1, t1; addi t1, t1, 1;
     expect([cause, a[1]]).toEqual([-1n, BigInt(3 * sum + 3 * count)]);
     for (let asid = 1; asid <= count; asid++)
       expect(machine.read64(DATA - 0x20000 + asid * 0x1000)).toBe(BigInt(asid + 3));
+  });
+
+  test("stay apart when the counter of their use begins anew", () => {
+    // M-mode loads as S and U would, in two spaces, with SUM and MXR or not: more contexts than there is room for.
+    const machine = new TestMachine();
+    const spaces = [1n, 2n].map((asid) =>
+      new PageTables(machine, 39, RAM + 0x80000 + Number(asid) * 0x8000)
+        .map(VA, DATA, R | AD | U)
+        .map(VA + 4096, DATA, R | AD)
+        .satp(asid),
+    );
+    machine.write64(DATA, 1n);
+    const loads = spaces.flatMap((satp) =>
+      [0, 1].flatMap((mode) =>
+        [0, 1, 2, 3].map((bits) =>
+          `li t0, ${satp}; csrw satp, t0; li t0, ${(1 << 17) | (mode << 11) | (bits << 18)}; csrs mstatus, t0; ld a1, ${mode}(a0); csrc mstatus, t0; add a2, a2, a1;`.replace(
+            "1(a0)",
+            "0(a3)",
+          ),
+        ),
+      ),
+    );
+    for (let clock = -70; clock < 0; clock += 3) {
+      machine.hart.set32(S.useClock, clock);
+      const { cause, a } = trapOf(
+        `${OPEN} li t0, 0x1800; csrc mstatus, t0; li a0, ${VA}; li a3, ${VA + 4096}; li a2, 0; ${loads.join("")}`,
+        machine,
+      );
+      expect([clock, cause, a[2]]).toEqual([clock, -1n, 16n]);
+    }
   });
 
   test("the upper half of Sv39, Sv48 and Sv57, and the wrap from its end to 0", () => {

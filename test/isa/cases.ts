@@ -9,7 +9,10 @@
 import { assemble } from "../../src/isa/assembler.ts";
 import { disassemble } from "../../src/isa/disassembler.ts";
 import { fNames, xNames } from "../../src/isa/register-names.ts";
+import { inlineCompiler } from "../../src/jit/compiler.ts";
+import { RegionCache } from "../../src/jit/tier1.ts";
 import { TestMachine } from "../../src/riscv/machine-for-tests.ts";
+import { silentLog } from "../../src/util/log.ts";
 import { runOnQemu } from "./qemu.ts";
 
 export const RAM = 0x8000_0000;
@@ -24,6 +27,7 @@ const X = 0;
 const F = 0x100;
 const CSRS = 0x200;
 const END = 0x280;
+const REPEAT = 0x288;
 const COUNT = 0x290;
 const LOG = 0x2a0;
 const MAX_TRAPS = 16;
@@ -32,7 +36,7 @@ const F_AFTER = 0x520;
 const FCSR_AFTER = 0x620;
 const MSTATUS_AFTER = 0x628;
 export const WINDOW = 0x640;
-export const WINDOW_BYTES = 0x1c0;
+export const WINDOW_BYTES = 0x1b8;
 const CODE = 0x800;
 const CODE_BYTES = 0x800;
 
@@ -83,6 +87,7 @@ start:  la t0, handler
         csrw pmpcfg2, t0
         li x31, ${pageOf(0)}
 begin:  csrw mscratch, x31
+        sd zero, ${COUNT}(x31)
         li t0, 3 << 13
         csrs mstatus, t0
 ${each(32, (n) => `fld f${n}, ${F + n * 8}(x31)`)}
@@ -155,6 +160,10 @@ ${each(30, (n) => (n >= 5 && n <= 7 ? "" : `sd x${n}, ${X_AFTER + n * 8}(x31)`),
 ${each(32, (n) => `fsd f${n}, ${F_AFTER + n * 8}(x31)`)}
         frcsr x5
         sd x5, ${FCSR_AFTER}(x31)
+        ld x5, ${REPEAT}(x31)
+        addi x5, x5, -1
+        sd x5, ${REPEAT}(x31)
+        bnez x5, begin
         li x5, ${PAGE}
         add x31, x31, x5
         li x5, ${pageOf(cases)}
@@ -166,7 +175,7 @@ ${each(32, (n) => `fsd f${n}, ${F_AFTER + n * 8}(x31)`)}
 `;
 
 /** Builds the RAM image for a list of cases; `prepare` may put more into it. */
-function buildImage(cases: readonly Case[], prepare?: (ram: DataView) => void): Uint8Array {
+function buildImage(cases: readonly Case[], { prepare, repeat = 1 }: CompareOptions): Uint8Array {
   if (cases.length > MAX_CASES) throw new Error(`${cases.length} cases do not fit`);
   const image = new Uint8Array(RAM_BYTES);
   const view = new DataView(image.buffer);
@@ -175,27 +184,37 @@ function buildImage(cases: readonly Case[], prepare?: (ram: DataView) => void): 
     const at = CASES + n * PAGE;
     const put = (offset: number, value: bigint): void =>
       view.setBigUint64(at + offset, BigInt.asUintN(64, value), true);
-    put(X, BigInt(pageOf(n) + CODE));
+    put(X, BigInt(pageOf(n) + CODE - 4));
     for (let r = 1; r < 32; r++) put(X + r * 8, c.x[r]!);
     for (let r = 0; r < 32; r++) put(F + r * 8, c.f[r]!);
     for (const [slot, name] of CSR_SLOTS.entries())
       put(CSRS + slot * 8, c.csrs?.[name] ?? (name === "mstatus" ? 0x7880n : name === "menvcfg" ? 1n << 61n : 0n));
-    if (c.code.length + 2 > CODE_BYTES) throw new Error(`${c.name}: too much code`);
+    if (c.code.length + 6 > CODE_BYTES) throw new Error(`${c.name}: too much code`);
+    // A jump to the code itself: what jumps lead to is what tier 1 translates.
+    view.setUint32(at + CODE - 4, 0x0040006f, true);
     image.set(c.code, at + CODE);
     view.setUint16(at + CODE + c.code.length, 0x9002, true);
     put(END, BigInt(pageOf(n) + CODE + c.code.length));
+    put(REPEAT, BigInt(repeat));
     if (c.window) image.set(c.window, at + WINDOW);
   }
   prepare?.(view);
   return image;
 }
 
-/** Runs an image on our harts. */
-function runHere(image: Uint8Array): Uint8Array {
-  const machine = new TestMachine({ ramBytes: image.length });
+/** Runs an image on our harts; says how many regions were translated. */
+function runHere(image: Uint8Array, translate: boolean): { ram: Uint8Array; regions: number } {
+  const machine = new TestMachine({ ramBytes: image.length, hotCount: 1 });
   machine.ram.set(image);
-  machine.run(100_000_000);
-  return machine.ram;
+  const tier1 = translate ? new RegionCache(machine.engine, inlineCompiler(machine.engine), silentLog) : undefined;
+  // Short slices where code is translated: that happens between them.
+  const slice = translate ? 100 : 10_000;
+  for (let left = 100_000_000; left > 0 && !machine.finished; left -= slice) {
+    machine.hart.run(slice);
+    tier1?.poll();
+  }
+  if (!machine.finished) throw new Error("the cases do not end");
+  return { ram: machine.ram, regions: tier1?.installed ?? 0 };
 }
 
 export interface Trap {
@@ -261,12 +280,18 @@ export interface Comparison {
   readonly theirs: Uint8Array;
   /** How many traps there were in all, by cause: a test can see that it tested something. */
   readonly causes: ReadonlyMap<bigint, number>;
+  /** How many regions tier 1 translated. */
+  readonly regions: number;
 }
 
 export interface CompareOptions {
   /** Says more about a value that differs, an address or an epc. */
   readonly explain?: (value: bigint, c: Case, image: Uint8Array) => string;
   readonly prepare?: (ram: DataView) => void;
+  /** How often each case is run, from the same registers (the window keeps what it has); the last time is compared. */
+  readonly repeat?: number;
+  /** Whether our harts translate what runs more than once (tier 1), instead of interpreting all of it. */
+  readonly translate?: boolean;
   /** Says that a difference is meant: QEMU deviates from the specification there, or it leaves a choice. */
   readonly accept?:
     | ((
@@ -281,9 +306,9 @@ export interface CompareOptions {
 
 /** Runs the cases on both and compares. */
 export function compareCases(cases: readonly Case[], options: CompareOptions = {}): Comparison {
-  const image = buildImage(cases, options.prepare);
+  const image = buildImage(cases, options);
   const theirs = runOnQemu(image);
-  const ours = runHere(image);
+  const { ram: ours, regions } = runHere(image, options.translate ?? false);
   const differences: string[] = [];
   const causes = new Map<bigint, number>();
   for (const [n, c] of cases.entries()) {
@@ -321,5 +346,5 @@ export function compareCases(cases: readonly Case[], options: CompareOptions = {
       );
     }
   }
-  return { differences, ours, theirs, causes };
+  return { differences, ours, theirs, causes, regions };
 }

@@ -31,15 +31,23 @@ const accept: CompareOptions["accept"] = (part, ours, theirs, outcome) => {
   return field === "cause" && ours === 6n && theirs === 4n;
 };
 
-function check(title: string, count: number, length: number, options: RandomCodeOptions): void {
+interface Plan {
+  readonly title: string;
+  readonly count: number;
+  readonly length: number;
+  readonly code: RandomCodeOptions;
+  readonly compare?: Pick<CompareOptions, "repeat" | "translate">;
+}
+
+function check({ title, count, length, code, compare }: Plan): void {
   test.skipIf(!hasQemu)(
     `${title}${needsQemu}`,
     () => {
       for (let round = 0; round < ROUNDS; round++) {
-        const { differences } = compareCases(cases(1 + round * 7919 + title.length, count, length, options), {
-          accept,
-        });
+        const tried = cases(1 + round * 7919 + title.length, count, length, code);
+        const { differences, regions } = compareCases(tried, { accept, ...compare });
         expect(differences.join("\n")).toBe("");
+        if (compare?.translate) expect(regions).toBeGreaterThan(count);
       }
     },
     TIMEOUT,
@@ -47,6 +55,17 @@ function check(title: string, count: number, length: number, options: RandomCode
 }
 
 const floating = randomInsns.filter((insn) => ["f", "d", "zfh"].includes(insn.extension));
-check("all instructions, a third of them compressed", 2000, 60, { illegal: 0.01 });
-check("floating point in all formats and rounding modes", 2000, 60, { insns: floating, compressed: 0 });
-check("illegal encodings trap with their bits in tval", 400, 14, { illegal: 0.9 });
+const both = [
+  { title: "all instructions, a third of them compressed", count: 2000, length: 60, code: { illegal: 0.01 } },
+  {
+    title: "floating point in all formats and rounding modes",
+    count: 2000,
+    length: 60,
+    code: { insns: floating, compressed: 0 },
+  },
+];
+for (const plan of both) check(plan);
+check({ title: "illegal encodings trap with their bits in tval", count: 400, length: 14, code: { illegal: 0.9 } });
+// Each case a few times, so that most of it is translated and runs so.
+for (const plan of both)
+  check({ ...plan, title: `${plan.title}, translated`, count: 300, compare: { repeat: 6, translate: true } });
