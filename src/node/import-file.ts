@@ -1,7 +1,7 @@
 // Imports files of the user's: TypeScript as it is (Node strips the types), "plantain/..." being this very Plantain
 // wherever the file is. docs/design/plug-in.md.
 
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import { registerHooks } from "node:module";
 import { basename } from "node:path";
@@ -26,21 +26,22 @@ export interface ImportedFile {
 /**
  * Imports a file as it is now, even if it was imported before.
  * @param path absolute
- * @throws UserError in one line: what is wrong, and in which line of the file
+ * @param files gets the files that it is made of, those that are not there too; also when it fails
+ * @throws UserError in one line: what is wrong, and where in the file
  */
-export async function importFile(path: string, where: string): Promise<ImportedFile> {
+export async function importFile(path: string, where: string, files = new Set<string>()): Promise<ImportedFile> {
+  files.add(path);
   if (!existsSync(path)) throw new UserError(`${where}: there is no file ${path}`);
   if (!statSync(path).isFile()) throw new UserError(`${where}: ${path} is not a file`);
   hook();
   const version = String(++versions);
-  const files = new Set([path]);
   reads.set(version, files);
   const url = pathToFileURL(path);
   url.searchParams.set(VERSION, version);
   try {
     return { exports: (await import(url.href)) as Record<string, unknown>, files };
   } catch (error) {
-    throw new UserError(`${where}: ${problemOf(error, path, files)}`, { cause: error });
+    throw new UserError(`${where}: ${await problemOf(error, path, files)}`, { cause: error });
   } finally {
     reads.delete(version);
   }
@@ -53,11 +54,15 @@ function hook(): void {
   registerHooks({
     resolve(specifier, context, next) {
       if (/^plantain\//.test(specifier)) return next(specifier, { ...context, parentURL: import.meta.url });
-      const found = next(specifier, context);
       const parent = context.parentURL;
-      if (parent === undefined || !parent.includes(`?${VERSION}=`) || !found.url.startsWith("file:")) return found;
-      if (!/^(\.|\/|file:)/.test(specifier) || found.url.includes("/node_modules/")) return found;
-      const version = new URL(parent).searchParams.get(VERSION) ?? "";
+      const ofUser = parent?.includes(`?${VERSION}=`) && /^(\.|\/|file:)/.test(specifier);
+      if (!ofUser) return next(specifier, context);
+      const version = new URL(parent!).searchParams.get(VERSION) ?? "";
+      // Noted before it is looked for: a file that is not there yet belongs to it too.
+      const wanted = new URL(specifier, parent);
+      if (wanted.protocol === "file:") reads.get(version)?.add(fileURLToPath(wanted));
+      const found = next(specifier, context);
+      if (!found.url.startsWith("file:") || found.url.includes("/node_modules/")) return found;
       const url = new URL(found.url);
       reads.get(version)?.add(fileURLToPath(url));
       url.searchParams.set(VERSION, version);
@@ -67,7 +72,7 @@ function hook(): void {
 }
 
 /** One line about what was thrown while a file was imported. */
-function problemOf(error: unknown, path: string, files: ReadonlySet<string>): string {
+async function problemOf(error: unknown, path: string, files: ReadonlySet<string>): Promise<string> {
   if (!(error instanceof Error)) return `${path} threw ${String(error)}`;
   const message = error.message.split("\n")[0]!.replaceAll(/\?plantain=\d+/g, "");
   // Plantain's own complaints about a device say the line themselves.
@@ -76,21 +81,27 @@ function problemOf(error: unknown, path: string, files: ReadonlySet<string>): st
   if (missing !== undefined) return `${basename(path)} imports ${missing}, which is not there (${path})`;
   if (error.name !== "SyntaxError")
     return `${basename(path)} threw ${error.name}: ${message}${lineOf(error) || ` (${path})`}`;
-  const line = firstLine(error.stack ?? "") ?? checkedLine(files);
+  const line = firstLine(error.stack ?? "") ?? (await checkedLine(files));
   return `${message.replace(/\.$/, "")} (${line ?? path})`;
 }
 
-/** `file:line` of a syntax error, at the beginning of what Node says of it. */
+/** `file:line:column` of a syntax error, at the beginning of what Node says of it; the column is where it puts its mark. */
 function firstLine(text: string): string | undefined {
   const [, place, line] = /^(?:file:\/\/)?(\/[^\n]*?|[A-Za-z]:[^\n]*?)(?:\?[^\n:]*)?:(\d+)\n/.exec(text) ?? [];
-  return place === undefined ? undefined : `${decodeURIComponent(place)}:${line}`;
+  if (place === undefined) return undefined;
+  const mark = /^([ \t]*)\^+$/m.exec(text)?.[1];
+  return `${decodeURIComponent(place)}:${line}${mark === undefined ? "" : `:${mark.length + 1}`}`;
 }
 
-/** Asks Node about the files, one by one: a module's syntax error does not say where it is. */
-function checkedLine(files: ReadonlySet<string>): string | undefined {
+/** Asks Node about the files, one by one: a module's syntax error does not say where it is. A machine may run meanwhile. */
+async function checkedLine(files: ReadonlySet<string>): Promise<string | undefined> {
   for (const file of files) {
-    const { status, stderr } = spawnSync(process.execPath, ["--check", file], { encoding: "utf8", timeout: 10_000 });
-    if (status !== 0 && status !== null) return firstLine(stderr);
+    const said = await new Promise<string | undefined>((resolve) => {
+      execFile(process.execPath, ["--check", file], { encoding: "utf8", timeout: 10_000 }, (error, _, stderr) =>
+        resolve(typeof error?.code === "number" ? stderr : undefined),
+      );
+    });
+    if (said !== undefined) return firstLine(said);
   }
   return undefined;
 }
