@@ -2,7 +2,9 @@
 
 import type { BlockBackend } from "../backend/block.ts";
 import { Drive } from "../backend/block-drive.ts";
+import { MemoryStore } from "../backend/block-memory.ts";
 import { OverlayBlock } from "../backend/block-overlay.ts";
+import { RawBlock } from "../backend/block-raw.ts";
 import { MemoryChardev } from "../backend/chardev-memory.ts";
 import { parseUserNetOptions } from "../backend/net/user-net-options.ts";
 import type { NetBackend, NetClient } from "../backend/net.ts";
@@ -18,7 +20,9 @@ import type { Log } from "../util/log.ts";
 import { parseSize } from "../util/size.ts";
 import { UserError } from "../util/user-error.ts";
 import { openFileBlock } from "./file-block.ts";
+import { type GuestFiles, packFiles } from "./guest/files.ts";
 import { findGuest } from "./guest/guest.ts";
+import { FILES_SERIAL, TAKE_FILES } from "./guest/recipe.ts";
 import { type OpenedHost, openConfig } from "./open-config.ts";
 
 /** What to boot: paths of files. */
@@ -55,6 +59,11 @@ export interface BootConfig {
   /** 1 unless given. */
   readonly harts?: number;
   readonly devices?: readonly BootDevice[];
+  /**
+   * Files for the guest: its own absolute paths, and for each a file or folder of the host's, or the bytes. All are
+   * executable. A guest of your own needs a driver for virtio disks, `cpio` and a writable root.
+   */
+  readonly files?: GuestFiles;
   /** Whether it has a network card with a user-mode network; every fork has one of its own. No unless given. */
   readonly network?: boolean;
   readonly accel?: MachineConfig["accel"];
@@ -72,6 +81,7 @@ export interface BootConfig {
 const PROMPT = /[#$] (\S*6n)?$/;
 const LOGIN_OR_PROMPT = RegExp(`login: $|${PROMPT.source}`);
 const DISK = "hd0";
+const FILES = "files";
 const NET = "net0";
 /** Complaints that are kept. */
 const MAX_GUEST_ERRORS = 1000;
@@ -91,8 +101,11 @@ export async function boot(config: BootConfig = {}): Promise<Vm> {
   const vm = await Vm.start(await openFactory(config));
   try {
     const { timeout = DEFAULT_TIMEOUT } = config;
-    if (config.ready === undefined) await logIn(vm.console, config.login ?? "root", timeout);
-    else await config.ready(vm.console);
+    if (config.ready === undefined) {
+      await logIn(vm.console, config.login ?? "root", timeout);
+      // The guest of set-up has done it when it started.
+      if (config.files !== undefined && config.images !== undefined) await vm.console.run(TAKE_FILES, { timeout });
+    } else await config.ready(vm.console);
     await vm.prepareForks(config.spares ?? 1);
   } catch (error) {
     await vm.dispose();
@@ -118,6 +131,10 @@ async function openFactory(config: BootConfig): Promise<VmFactory> {
   const { kernel, initrd, disk, firmware } = images;
   const devices: DeviceConfig[] = [];
   if (disk !== undefined) devices.push({ type: "virtio-blk-device", properties: { drive: DISK }, where: "boot" });
+  const files = config.files === undefined ? undefined : packFiles(config.files, process.cwd(), "boot: files");
+  if (files !== undefined) {
+    devices.push({ type: "virtio-blk-device", properties: { drive: FILES, serial: FILES_SERIAL }, where: "boot" });
+  }
   if (config.network) devices.push({ type: "virtio-net-device", properties: { netdev: NET }, where: "boot" });
   const harts = config.harts ?? 1;
   const machine: MachineConfig = {
@@ -144,7 +161,7 @@ async function openFactory(config: BootConfig): Promise<VmFactory> {
   }
   const modules: EngineModules = new Map();
   return {
-    make: () => makeParts(machine, host, base, placed, modules, config.network ?? false),
+    make: () => makeParts(machine, host, base, files, placed, modules, config.network ?? false),
     close() {
       base?.close();
       host.close();
@@ -159,6 +176,7 @@ async function makeParts(
   config: MachineConfig,
   host: OpenedHost,
   base: BlockBackend | undefined,
+  files: Uint8Array | undefined,
   placed: readonly PlacedDevice[],
   modules: EngineModules,
   network: boolean,
@@ -176,6 +194,8 @@ async function makeParts(
   const disks = new Map<string, OverlayBlock>();
   // The base is everybody's: closing an overlay must leave it open.
   if (base !== undefined) disks.set(DISK, new OverlayBlock({ ...viewOf(base), close() {} }));
+  const drives = new Map([...disks].map(([id, disk]) => [id, new Drive(id, disk)]));
+  if (files !== undefined) drives.set(FILES, new Drive(FILES, new RawBlock(new MemoryStore(files, true))));
   const net = network ? await RenewedNet.open() : undefined;
   const machine = createMachine(
     config,
@@ -184,7 +204,7 @@ async function makeParts(
       log,
       serials: [console],
       chardevs: new Map([[console.id, console]]),
-      drives: new Map([...disks].map(([id, disk]) => [id, new Drive(id, disk)])),
+      drives,
       netdevs: new Map<string, NetBackend>(net === undefined ? [] : [[NET, net]]),
       placed,
       modules,

@@ -39,6 +39,15 @@ const DISK_MODULES = [
   "loop",
 ];
 
+/** The serial number of the disk whose files the guest takes (files.ts). */
+export const FILES_SERIAL = "plantain-files";
+
+/** Unpacks the files that come along with the machine. */
+export const TAKE_FILES = `for disk in /sys/block/vd*; do
+  [ "$(cat $disk/serial 2> /dev/null)" != ${FILES_SERIAL} ] || (cd / && cpio -idu --quiet < /dev/\${disk##*/})
+done
+`;
+
 const DISK_SIZE = 64 * 1024 * 1024;
 
 const INITRAMFS_INIT = `#!/bin/busybox sh
@@ -79,6 +88,7 @@ mount -t sysfs sysfs /sys
 mount -t tmpfs tmpfs /run
 hostname -F /etc/hostname
 
+${TAKE_FILES}
 for identity in /sys/bus/virtio/devices/*/modalias; do
   read -r name 2> /dev/null < $identity && modprobe -q "$name"
 done
