@@ -4,6 +4,7 @@
 import { fileURLToPath } from "node:url";
 import { NotObtained } from "../src/node/guest/cache.ts";
 import { obtainGuest } from "../src/node/guest/guest.ts";
+import { guestWords } from "../src/node/guest/guest-words.ts";
 import { UserError } from "../src/util/user-error.ts";
 import { terminalProgress } from "./progress.mjs";
 
@@ -19,27 +20,7 @@ async function chooseBoot(): Promise<Boot> {
   try {
     const guest = await obtainGuest(process.env, terminalProgress(process.stderr, process.env));
     return {
-      options: [
-        ...[
-          "-M",
-          "virt",
-          "-bios",
-          guest.firmware,
-          "-kernel",
-          guest.kernel,
-          "-initrd",
-          guest.initrd,
-          "-append",
-          guest.append,
-        ],
-        ...[
-          "-drive",
-          `file=${quoteCommas(guest.disk)},format=raw,id=hd0,snapshot=on`,
-          "-device",
-          "virtio-blk-device,drive=hd0",
-        ],
-        ...["-netdev", "user,id=net0", "-device", "virtio-net-device,netdev=net0", "-nographic"],
-      ],
+      options: ["-M", "virt", ...guestWords(guest), "-nographic"],
       hints: [
         `Booting Linux ${guest.kernelRelease}. Log in as root, there is no password, and try: devmem 0x4000000`,
         `${QUIT} What you write to the disk is gone afterwards.`,
@@ -54,11 +35,6 @@ async function chooseBoot(): Promise<Boot> {
       hints: [`No Linux guest here: ${error.message}. Booting a small monitor instead, try: r 4000000`, QUIT],
     };
   }
-}
-
-/** A comma in an option's value is written twice. */
-function quoteCommas(path: string): string {
-  return path.replaceAll(",", ",,");
 }
 
 try {

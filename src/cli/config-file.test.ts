@@ -33,6 +33,9 @@ beforeAll(() => {
   writeFileSync(join(folder, "key.ts"), `${IMPORT}export default defineConfig({ kernle: "x" });\n`);
   writeFileSync(join(folder, "option.ts"), `${IMPORT}export default defineConfig({ memory: "much" });\n`);
   writeFileSync(join(folder, "none.ts"), "export const a = 1;\n");
+  writeFileSync(join(folder, "guest.ts"), `${IMPORT}export default defineConfig({ guest: "lunix" as "linux" });\n`);
+  writeFileSync(join(folder, "files.ts"), `${IMPORT}export default defineConfig({ files: { "/root/x": "gone" } });\n`);
+  writeFileSync(join(folder, "place.ts"), `${IMPORT}export default defineConfig({ files: { "x": "key.ts" } });\n`);
   writeFileSync(join(folder, "syntax.ts"), "export default {;\n");
 });
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -71,6 +74,9 @@ test.each([
   ["option.ts", "plantain: FOLDER/option.ts: -m much: "],
   ["none.ts", "plantain: FOLDER/none.ts: there is no configuration: expected export default defineConfig({...})\n"],
   ["gone.ts", "plantain: -config: there is no file FOLDER/gone.ts\n"],
+  ["guest.ts", 'plantain: FOLDER/guest.ts: guest: there is no "lunix": expected "linux"\n'],
+  ["files.ts", "plantain: FOLDER/files.ts: FOLDER/gone cannot be read (ENOENT)\n"],
+  ["place.ts", 'plantain: FOLDER/place.ts: "x" is no path of a file in the guest: '],
   ["syntax.ts", "plantain: -config: "],
 ])("%s: one line", (file, message) => {
   const { status, error } = run("", "-config", file);

@@ -15,6 +15,7 @@ const MACHINE_GROUPS: readonly string[] = ["Board", "What to boot", "Disks", "Ne
 
 const KEYS = [
   "board",
+  "guest",
   "harts",
   "memory",
   "bios",
@@ -24,6 +25,7 @@ const KEYS = [
   "drives",
   "netdevs",
   "devices",
+  "files",
   "traces",
 ];
 
@@ -50,7 +52,7 @@ export async function readConfig(words: readonly string[], folder: string): Prom
     if (!KEYS.includes(key))
       throw new UserError(`${path}: there is no "${key}" in a configuration${didYouMean(key, KEYS)}`);
   }
-  return { path, words: wordsOf(config, dirname(path)) };
+  return { path, words: await wordsOf(config, path) };
 }
 
 function pathOf(words: readonly string[], folder: string): string | undefined {
@@ -69,8 +71,13 @@ function pathOf(words: readonly string[], folder: string): string | undefined {
   }
 }
 
-function wordsOf(config: PlantainConfig, folder: string): string[] {
+async function wordsOf(config: PlantainConfig, path: string): Promise<string[]> {
+  const folder = dirname(path);
   const words: string[] = [];
+  if (config.guest !== undefined || config.files !== undefined) {
+    const { configGuestWords } = await import("./config-guest.ts");
+    words.push(...(await configGuestWords(config, path)));
+  }
   const say = (option: string, value: string | undefined) => {
     if (value !== undefined) words.push(option, value);
   };
@@ -82,7 +89,7 @@ function wordsOf(config: PlantainConfig, folder: string): string[] {
   say("-bios", bios === "none" || bios === "default" ? bios : file(bios));
   say("-kernel", file(kernel));
   say("-initrd", file(initrd));
-  say("-append", append);
+  if (config.guest === undefined) say("-append", append);
   for (const drive of config.drives ?? []) say("-drive", joined({ ...drive, file: file(drive.file)! }));
   for (const netdev of config.netdevs ?? []) say("-netdev", netdev);
   for (const { device, addr, irq, id, properties } of config.devices ?? []) {

@@ -16,6 +16,11 @@ export interface ConfigDevice {
 export interface PlantainConfig {
   /** As `-M`: `virt`, `virt,banana-rom=off`. */
   readonly board?: string;
+  /**
+   * `"linux"`: Plantain's Linux guest, made of Debian's packages when it is first wanted (docs/guest.md). What else is said
+   * here comes in its place or is added: `append` to its kernel command line, drives and networks to its own.
+   */
+  readonly guest?: "linux";
   readonly harts?: number;
   /** As `-m`: `512M`. */
   readonly memory?: string;
@@ -30,6 +35,11 @@ export interface PlantainConfig {
   /** As `-netdev`: `user,id=net0,hostfwd=tcp::2222-:22`. */
   readonly netdevs?: readonly string[];
   readonly devices?: readonly ConfigDevice[];
+  /**
+   * What the guest finds when it has booted: its own absolute paths, and for each a file, a folder, or the bytes. A guest
+   * of your own has to unpack it: a cpio archive on the disk with the serial number `plantain-files`.
+   */
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
   /** As `-trace`. */
   readonly traces?: readonly string[];
 }
