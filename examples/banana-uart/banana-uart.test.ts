@@ -67,6 +67,48 @@ test("interrupts while there is nothing to send", () => {
   expect(d.irq.irq).toBe(true);
 });
 
+test("interrupts at the levels that the driver wants", () => {
+  const d = fast();
+  d.write("TRIGGER", { RX: 8, TX: 4 });
+  d.write("CTRL", { RX_IE: true });
+  d.lines.chardev.send("1234567");
+  expect(d.irq.irq).toBe(false);
+  d.lines.chardev.send("8");
+  expect(d.irq.irq).toBe(true);
+  d.read("RX");
+  expect(d.irq.irq).toBe(false);
+
+  for (const byte of Buffer.from("banana")) d.write("TX", byte);
+  d.write("CTRL", { TX_IE: true });
+  expect(d).toHaveRegister("STATUS.TX_LEVEL", 6);
+  d.run(1_000);
+  expect(d.irq.irq).toBe(false);
+  d.run(1_000);
+  expect(d).toHaveRegister("STATUS.TX_LEVEL", 4);
+  expect(d.irq.irq).toBe(true);
+});
+
+test("a few bytes are told of too, when no more come", () => {
+  const d = fast();
+  d.write("TRIGGER", { RX: 8 });
+  d.write("CTRL", { RX_IE: true });
+  d.lines.chardev.send("12");
+  d.run(3_000);
+  d.lines.chardev.send("3");
+  d.run(3_999);
+  expect(d.irq.irq).toBe(false);
+  d.run(1);
+  expect(d).toHaveRegister("STATUS.RX_IDLE", true);
+  expect(d.irq.irq).toBe(true);
+  for (const byte of "123") {
+    expect(d.read("RX")).toBe(byte.charCodeAt(0));
+    expect(d.irq.irq).toBe(false);
+  }
+  d.run(100_000);
+  expect(d).toHaveRegister("STATUS.RX_IDLE", false);
+  expect(d).toHaveRaisedIrq("irq", { times: 1 });
+});
+
 test("a snapshot holds both FIFOs and the byte that is going out", () => {
   const d = fast();
   d.lines.chardev.send("in");
