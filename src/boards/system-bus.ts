@@ -32,8 +32,9 @@ export interface BoardPlace extends DevicePlace {
   readonly slotSize?: number;
 }
 
-interface Placed extends FixedPlace {
+interface Placed {
   readonly device: SysBusDevice;
+  readonly addresses: readonly bigint[];
   readonly slotSize: number | undefined;
 }
 
@@ -75,7 +76,7 @@ export class SystemBus {
         irqs: irqs === "auto" ? this.#freeIrqs(device) : irqs,
       };
       this.#connect(device, fixed.irqs);
-      this.#placed.push({ device, ...fixed, slotSize });
+      this.#placed.push({ device, addresses: fixed.addresses, slotSize });
     } catch (error) {
       device.unrealize();
       throw error;
@@ -84,7 +85,7 @@ export class SystemBus {
 
   /** Lets the devices write their nodes: those placed last come first. */
   describe({ root, soc, phandles, interruptController }: BusTree): void {
-    for (const { device, addresses, irqs, slotSize } of this.#placed.toReversed()) {
+    for (const { device, addresses, slotSize } of this.#placed.toReversed()) {
       if (!device.realized) continue;
       device.describe?.({
         root,
@@ -93,7 +94,7 @@ export class SystemBus {
         interruptParent: phandles.of(interruptController),
         base: addresses[0]!,
         size: slotSize === undefined ? (device.mmio[0]?.size ?? 0n) : BigInt(slotSize),
-        irqs,
+        irqs: device.wiredIrqs.map(({ input }) => input),
       });
     }
   }
@@ -158,7 +159,7 @@ export class SystemBus {
     }
     const lines = irqs.map((irq) => this.#irqLine(irq));
     for (const [n, irq] of irqs.entries()) {
-      device.connectIrq(n, lines[n]!);
+      device.connectIrq(n, lines[n]!, irq);
       this.#irqOwners.set(irq, device);
     }
   }

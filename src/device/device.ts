@@ -1,6 +1,7 @@
 // Devices: objects with a life (realize, reset, unrealize) in a machine that hosts them. docs/design/device.md.
 
 import type { AddressSpace } from "../memory/address-space.ts";
+import { assertNoOverlap } from "../memory/overlap.ts";
 import type { MemoryRegion, RamAllocator } from "../memory/region.ts";
 import { QomObject } from "../qom/object.ts";
 import type { PropertyValue, ReferenceResolver } from "../qom/property.ts";
@@ -153,10 +154,18 @@ function unrealizeBelow(object: QomObject): void {
   }
 }
 
+/** An interrupt output. */
+interface IrqOutput {
+  readonly name: string;
+  line: IrqLine | undefined;
+  /** The input of the interrupt controller behind the line, where it is one. */
+  input: number | undefined;
+}
+
 /** A device on the board's bus: memory-mapped regions, interrupt outputs, a device-tree node. */
 export abstract class SysBusDevice extends Device {
   readonly #mmio: MemoryRegion[] = [];
-  readonly #irqs: { readonly name: string; line: IrqLine | undefined }[] = [];
+  readonly #irqs: IrqOutput[] = [];
   /** How many of both the constructor made. */
   readonly #constructed = { mmio: 0, irqs: 0 };
 
@@ -168,6 +177,11 @@ export abstract class SysBusDevice extends Device {
   /** The names of the interrupt outputs, in the order of `initIrq`. */
   get irqNames(): readonly string[] {
     return this.#irqs.map((irq) => irq.name);
+  }
+
+  /** The outputs that lead to inputs of the interrupt controller, in the order of `irqNames`. */
+  get wiredIrqs(): readonly { readonly name: string; readonly input: number }[] {
+    return this.#irqs.flatMap(({ name, input }) => (input === undefined ? [] : [{ name, input }]));
   }
 
   /**
@@ -183,18 +197,56 @@ export abstract class SysBusDevice extends Device {
    * For the constructor or `onRealize`, as `initMmio`.
    */
   protected initIrq(name = `irq${this.#irqs.length}`): IrqLine {
-    const irq = { name, line: undefined as IrqLine | undefined };
+    return this.#addIrq({ name, line: undefined, input: undefined });
+  }
+
+  #addIrq(irq: IrqOutput): IrqLine {
     this.#irqs.push(irq);
     return (level) => irq.line?.(level);
   }
 
-  /** Connects interrupt output `n` to a line. */
-  connectIrq(n: number, line: IrqLine): void {
+  /** Connects interrupt output `n` to a line. @param input which input of the interrupt controller that is */
+  connectIrq(n: number, line: IrqLine, input?: number): void {
     const irq = this.#irqs[n];
     if (irq === undefined) {
       throw new Error(`${this.typeInfo.name} has no interrupt ${n}: it has ${this.#irqs.length}`);
     }
     irq.line = line;
+    irq.input = input;
+  }
+
+  /**
+   * Puts other interrupt outputs in the place of those there are, on the lines that are connected.
+   * @param outputs each with the number of the one whose line it takes over
+   */
+  protected replaceIrqs(outputs: readonly { readonly name: string; readonly from: number | undefined }[]): IrqLine[] {
+    const before = this.#irqs.splice(0);
+    this.#constructed.irqs = outputs.length;
+    return outputs.map(({ name, from }) => {
+      const { line, input } = (from === undefined ? undefined : before[from]) ?? {};
+      return this.#addIrq({ name, line, input });
+    });
+  }
+
+  /**
+   * Puts a region in the place of another one, on the bus too.
+   * @throws UserError if something else is in the way of a larger one; nothing has changed then
+   */
+  protected replaceMmio(n: number, region: MemoryRegion): void {
+    const before = this.#mmio[n]!;
+    const { container, offset, priority } = before;
+    if (container !== undefined) {
+      container.removeSubregion(before);
+      try {
+        assertNoOverlap(container, offset, region, priority);
+        container.addSubregion(offset, region, priority);
+      } catch (error) {
+        container.addSubregion(offset, before, priority);
+        throw error;
+      }
+    }
+    before.unparent();
+    this.#mmio[n] = this.addChild(`${region.name}[*]`, region);
   }
 
   /** Writes the device's node, or nodes, into the device tree. */

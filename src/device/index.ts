@@ -7,7 +7,7 @@ export { UserError } from "../util/user-error.ts";
 export { cHeader } from "./c-header.ts";
 export type { ShutdownReason } from "./device.ts";
 export { type DeviceDefinition, defineDevice } from "./model/define-device.ts";
-export { DefinedDevice } from "./model/defined-device.ts";
+export { DefinedDevice, type SwapReport } from "./model/defined-device.ts";
 export { DeviceError } from "./model/device-error.ts";
 export type { Address, Dma } from "./model/dma.ts";
 export {
@@ -44,6 +44,7 @@ export type {
   GuestErrorEvent,
   IrqEvent,
   RegisterAccess,
+  SwapEvent,
   TimerEvent,
 } from "./model/observer.ts";
 export type { RegisterView, RegisterViews, ViewList } from "./model/paths.ts";

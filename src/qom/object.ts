@@ -156,6 +156,40 @@ export class QomObject {
     }
   }
 
+  /**
+   * Becomes an object of the type of `other`, and has the properties that were set there.
+   */
+  protected become(other: QomObject): void {
+    (this as { typeInfo: TypeInfo }).typeInfo = other.typeInfo;
+    this.#settings.clear();
+    for (const [name, setting] of other.#settings) this.#settings.set(name, setting);
+  }
+
+  /**
+   * Sets the properties that were set in `other`, as far as there are such here.
+   * @returns for each that is not taken over, why
+   */
+  protected takeSettings(other: QomObject): string[] {
+    const refused: string[] = [];
+    for (const [name, setting] of other.#settings) {
+      const info = propertyOf(this.typeInfo, name);
+      const text = other.textOf(name);
+      if (info === undefined) {
+        refused.push(`there is no property ${name} any more: it was ${text}`);
+      } else if (isReference(info.type)) {
+        if (info.type === propertyOf(other.typeInfo, name)?.type) this.#settings.set(name, setting);
+        else refused.push(`the property ${name} is a ${info.type} now: it was ${text}`);
+      } else {
+        try {
+          this.#settings.set(name, { value: checkValue(`the property ${name}`, info, text) });
+        } catch (error) {
+          refused.push((error as UserError).message);
+        }
+      }
+    }
+    return refused;
+  }
+
   /** A property's value as text, as `set` would read it. */
   textOf(name: string): string {
     const value = this.get(name);

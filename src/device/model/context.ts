@@ -47,6 +47,7 @@ export function createContext(parts: ContextParts): Context<unknown, unknown, Ir
   const checkCallback = (what: string, run: unknown) => {
     if (typeof run !== "function") complain(`${what} takes a function`);
     if (isAsync(run)) complain(`${what}: a callback cannot be async, nobody would wait for it`);
+    model.callbacks.set(what, [...(model.callbacks.get(what) ?? []), run]);
   };
   const target = (what: string, name: string): Target => {
     inSetup(what);

@@ -40,6 +40,8 @@ const LARGEST_DEPTH = 1 << 20;
 /** The queue behind a `Fifo`. */
 export class ModelFifo implements Fifo {
   readonly depth: number;
+  /** Bits of an item. */
+  readonly width: number;
   readonly #name: string;
   readonly #limit: number;
   readonly #items: Uint32Array;
@@ -55,6 +57,7 @@ export class ModelFifo implements Fifo {
     if (width !== 8 && width !== 16 && width !== 32)
       throw new RangeError(`a width of ${String(width)}: expected 8, 16 or 32`);
     this.depth = depth;
+    this.width = width;
     this.#name = name;
     this.#limit = 2 ** width;
     this.#items = new Uint32Array(depth);

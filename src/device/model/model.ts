@@ -13,7 +13,7 @@ import type { ModelFifo } from "./fifo.ts";
 import type { Cell, Layout } from "./layout.ts";
 import { hex, plural, show } from "./message-format.ts";
 import { ModelTimer, type TimerOwner } from "./model-timer.ts";
-import type { DeviceObserver } from "./observer.ts";
+import type { DeviceObserver, SwapEvent } from "./observer.ts";
 import { type Callback, RegisterFile, type RegisterOwner, type TouchedCell } from "./register-file.ts";
 import type { ViewFactory, ViewOwner } from "./register-view.ts";
 import { lineOf } from "./source-line.ts";
@@ -55,6 +55,8 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
   readonly fifos = new Map<string, ModelFifo>();
   readonly streams: ModelStream[] = [];
   readonly resetHandlers: Callback[] = [];
+  /** All that the author's `setup` gave us to call, as it says it: `on.write("CTRL.START")`. */
+  readonly callbacks = new Map<string, readonly unknown[]>();
   phase: Phase = "setup";
 
   readonly #blueprint: Blueprint;
@@ -238,12 +240,17 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
     for (const stream of this.streams) stream.offer();
     if (this.#observers.size > 0) this.#showChanges();
     for (const irq of this.irqs) {
-      const { condition } = irq;
-      if (condition === undefined) continue;
-      const level = this.call(irq.label, condition);
-      if (typeof level !== "boolean") this.#refuse(irq.label, `gave ${show(level)}: expected true or false`);
+      const level = this.#levelOf(irq);
       if (level !== irq.level) this.#drive(irq, level);
     }
+  }
+
+  /** What a line should be; as it is for one that only has pulses. */
+  #levelOf({ condition, label, level }: IrqOutput): boolean {
+    if (condition === undefined) return level;
+    const wanted = this.call(label, condition);
+    if (typeof wanted !== "boolean") this.#refuse(label, `gave ${show(wanted)}: expected true or false`);
+    return wanted;
   }
 
   #drive(irq: IrqOutput, level: boolean): void {
@@ -288,6 +295,41 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
   driveLines(): void {
     this.enterFor("", () => {});
     for (const irq of this.irqs) if (irq.condition !== undefined) irq.drive(irq.level);
+  }
+
+  /** Whether a callback runs: nobody may take the model away. */
+  get busy(): boolean {
+    return this.#depth > 0;
+  }
+
+  /**
+   * Goes on where another model of the device has been in time, and tries what runs by itself: derived values, conditions, the
+   * room of streams. Nothing outside notices.
+   * @returns the levels that the lines should have
+   */
+  rehearse(before: Model): readonly boolean[] {
+    this.#seen = before.#seen;
+    this.#enter();
+    try {
+      if (this.file.hasDerived) for (const cell of this.file.layout.cells) this.file.refresh(cell);
+      for (const stream of this.streams) stream.canReceive();
+      return this.irqs.map((irq) => this.#levelOf(irq));
+    } finally {
+      this.#depth--;
+    }
+  }
+
+  /** Takes over the lines, which are at the levels `before`, and drives those that should be at others. */
+  takeLines(before: readonly boolean[], levels: readonly boolean[]): void {
+    for (const [n, irq] of this.irqs.entries()) {
+      irq.level = before[n]!;
+      if (levels[n] !== irq.level) this.#drive(irq, levels[n]!);
+    }
+  }
+
+  /** Tells those who listen of something that is no access. */
+  tell(event: SwapEvent): void {
+    for (const { swap } of this.#observers) swap?.(event);
   }
 
   /** Lets the author's reset handlers run. @param before the author's variables before the reset */

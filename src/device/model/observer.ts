@@ -1,6 +1,6 @@
 // What somebody who listens to a device hears: for traces. Nothing here costs anything while nobody listens.
 
-import type { RegisterInfo } from "./register-map.ts";
+import type { RegisterInfo, RegisterMap } from "./register-map.ts";
 
 /**
  * A register that an access reached.
@@ -91,6 +91,19 @@ export interface GuestErrorEvent {
 }
 
 /**
+ * Another definition that takes the place of the device's: registers may be others from here on.
+ * @example device.observe({ swap: ({ changes }: SwapEvent) => console.log(changes.join("; ")) });
+ */
+export interface SwapEvent {
+  readonly time: number;
+  /** What is different, in words. */
+  readonly changes: readonly string[];
+  readonly registerMap: RegisterMap;
+  /** What the registers hold now, by name. */
+  readonly registers: Readonly<Record<string, number | bigint>>;
+}
+
+/**
  * Who listens; functions that are not there are not called.
  * @example const stop = device.observe({ irq: ({ irq, level }) => console.log(irq, level) });
  */
@@ -101,4 +114,5 @@ export interface DeviceObserver {
   dma?(event: DmaEvent): void;
   timer?(event: TimerEvent): void;
   guestError?(event: GuestErrorEvent): void;
+  swap?(event: SwapEvent): void;
 }

@@ -58,6 +58,8 @@ export interface RegisterOwner extends WriteComplaints {
 export class RegisterFile {
   readonly layout: Layout;
   readonly words: Uint32Array;
+  /** Bits that have been another value than after the last reset: what a new definition does not begin anew. */
+  readonly moved: Uint32Array;
   /** Whether any cell has a derived value. */
   hasDerived = false;
   /** The high word of the last read of 8 bytes. */
@@ -74,6 +76,7 @@ export class RegisterFile {
   constructor(layout: Layout, unmapped: number, owner: RegisterOwner) {
     this.layout = layout;
     this.words = layout.reset.slice();
+    this.moved = new Uint32Array(layout.words);
     this.#unmapped = unmapped;
     this.#owner = owner;
     this.#hooks = new Array<CellHooks | undefined>(layout.cells.length).fill(undefined);
@@ -85,6 +88,7 @@ export class RegisterFile {
     for (let word = 0; word < this.words.length; word++) {
       const kept = powerOn ? 0 : sticky[word]!;
       this.words[word] = (reset[word]! & ~kept) | (this.words[word]! & kept);
+      this.moved[word]! &= kept;
     }
   }
 
@@ -142,7 +146,7 @@ export class RegisterFile {
     }
     const written = value << shift;
     const old = this.words[word]!;
-    this.words[word] = this.#applied(word, written, lanes);
+    this.#put(word, this.#applied(word, written, lanes));
     const cells = this.#touched(word, lanes);
     if (!owner.listening && this.#areQuiet(cells)) return;
     const writes = cells.map((cell) =>
@@ -163,8 +167,8 @@ export class RegisterFile {
     }
     const { word } = cell;
     const write = new CellWrite(cell, low, high, -1, -1, this.words[word]!, this.words[word + 1]!);
-    this.words[word] = this.#applied(word, low, -1);
-    this.words[word + 1] = this.#applied(word + 1, high, -1);
+    this.#put(word, this.#applied(word, low, -1));
+    this.#put(word + 1, this.#applied(word + 1, high, -1));
     this.#written(offset, 8, this.#owner.listening ? join(low, high) : 0, [write]);
   }
 
@@ -217,7 +221,7 @@ export class RegisterFile {
   #load(word: number, lanes: number): number {
     const { masks, covered, hidden } = this.layout;
     const stored = this.words[word]!;
-    this.words[word] = (stored & ~(masks.rc[word]! & lanes)) | (masks.rs[word]! & lanes);
+    this.#put(word, (stored & ~(masks.rc[word]! & lanes)) | (masks.rs[word]! & lanes));
     return ((stored & ~hidden[word]!) | (this.#unmapped & ~covered[word]!)) >>> 0;
   }
 
@@ -409,7 +413,12 @@ export class RegisterFile {
   }
 
   #store(word: number, value: number, mask: number): void {
-    this.words[word] = (this.words[word]! & ~mask) | (value & mask);
+    this.#put(word, (this.words[word]! & ~mask) | (value & mask));
+  }
+
+  #put(word: number, value: number): void {
+    this.moved[word]! |= this.words[word]! ^ value;
+    this.words[word] = value;
   }
 
   // --- for those who listen

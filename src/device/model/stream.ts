@@ -33,9 +33,9 @@ export interface StreamOwner {
   call(label: string, run: (event?: unknown) => unknown, event: unknown): unknown;
 }
 
-export class ModelStream implements Stream, ChardevFrontend {
+export class ModelStream implements Stream {
   readonly #property: string;
-  readonly #chardev: Chardev | undefined;
+  readonly chardev: Chardev | undefined;
   #receiver: StreamReceiver | undefined;
   #onEvent: ((event: ChardevEvent) => unknown) | undefined;
   readonly #owner: StreamOwner;
@@ -50,14 +50,14 @@ export class ModelStream implements Stream, ChardevFrontend {
     owner: StreamOwner,
   ) {
     this.#property = property;
-    this.#chardev = chardev;
+    this.chardev = chardev;
     this.#receiver = receiver;
     this.#onEvent = onEvent;
     this.#owner = owner;
   }
 
   get connected(): boolean {
-    return this.#chardev !== undefined;
+    return this.chardev !== undefined;
   }
 
   write(bytes: number | Uint8Array | string): void {
@@ -71,12 +71,7 @@ export class ModelStream implements Stream, ChardevFrontend {
         : typeof bytes === "string"
           ? new TextEncoder().encode(bytes)
           : bytes;
-    this.#chardev?.write(data);
-  }
-
-  /** Connects it, once the device can take what comes. */
-  attach(): void {
-    this.#chardev?.attach(this);
+    this.chardev?.write(data);
   }
 
   /** Takes nothing more: a chardev that has no other end yet may still call. */
@@ -109,11 +104,28 @@ export class ModelStream implements Stream, ChardevFrontend {
   /** Tells the host of room that there was not before. */
   offer(): void {
     const before = this.#room;
-    if (this.#receiver !== undefined && this.canReceive() > before) this.#chardev?.acceptInput();
+    if (this.#receiver !== undefined && this.canReceive() > before) this.chardev?.acceptInput();
   }
 
   /** Tells the host of the room that there is. */
   acceptInput(): void {
-    if (this.canReceive() > 0) this.#chardev?.acceptInput();
+    if (this.canReceive() > 0) this.chardev?.acceptInput();
+  }
+}
+
+/** What a chardev is attached to, once: the streams behind it come and go with the device's definition. */
+export class StreamPort implements ChardevFrontend {
+  stream: ModelStream | undefined;
+
+  canReceive(): number {
+    return this.stream?.canReceive() ?? 0;
+  }
+
+  receive(bytes: Uint8Array): void {
+    this.stream?.receive(bytes);
+  }
+
+  event(event: ChardevEvent): void {
+    this.stream?.event(event);
   }
 }
