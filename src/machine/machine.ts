@@ -61,6 +61,14 @@ export interface AddOptions {
   readonly properties?: Readonly<Record<string, PropertyValue>>;
 }
 
+/** A device that a program brings along, as a machine takes it. */
+export function placedDevice(type: TypeInfo, options: AddOptions, where: string): PlacedDevice {
+  const { addr = "auto", irq = "auto", id, properties = {} } = options;
+  const addresses = addr === "auto" ? addr : (Array.isArray(addr) ? addr : [addr]).map(BigInt);
+  const irqs = irq === "auto" || Array.isArray(irq) ? (irq as "auto" | readonly number[]) : [irq as number];
+  return { type, properties, place: { addresses, irqs }, where, ...(id === undefined ? {} : { id }) };
+}
+
 /** A machine, from its making to its end. */
 export class Machine {
   readonly board: Board;
@@ -181,11 +189,7 @@ export class Machine {
     const type = device.typeInfo;
     const where = `machine.add(${type.name})`;
     if (this.#ran) throw new UserError(`${where}: the machine has run: its devices are what they are`);
-    const { addr = "auto", irq = "auto", id, properties = {} } = options;
-    const addresses = addr === "auto" ? addr : (Array.isArray(addr) ? addr : [addr]).map(BigInt);
-    const irqs = irq === "auto" || Array.isArray(irq) ? (irq as "auto" | readonly number[]) : [irq as number];
-    const placed = { type, properties, place: { addresses, irqs }, where, ...(id === undefined ? {} : { id }) };
-    const added = this.#placeDevice(placed) as T;
+    const added = this.#placeDevice(placedDevice(type, options, where)) as T;
     this.board.complete();
     this.#reset();
     return added;
@@ -209,7 +213,12 @@ export class Machine {
       }
       if (this.engine.harts.every((hart) => hart.waiting && !hart.interruptPending)) {
         await this.#time.idle(this.events.nextDeadline, this.#sleeper);
-        breathed = this.#host.monotonic();
+        // Where idle time passes at once, nobody else had a turn meanwhile.
+        if (!this.#time.exact) breathed = this.#host.monotonic();
+        else if (this.#host.monotonic() - breathed > SLICE_NS) {
+          await breathe();
+          breathed = this.#host.monotonic();
+        }
         continue;
       }
       this.#slice();

@@ -10,8 +10,7 @@ import { parseUserNetOptions } from "../backend/net/user-net-options.ts";
 import type { NetBackend, NetClient } from "../backend/net.ts";
 import { virtBoard } from "../boards/virt.ts";
 import { type DeviceConfig, defaultConfig, type MachineConfig, type PlacedDevice } from "../machine/config.ts";
-import { createMachine } from "../machine/machine.ts";
-import type { PropertyValue } from "../qom/property.ts";
+import { type AddOptions, createMachine, placedDevice } from "../machine/machine.ts";
 import type { TypeInfo } from "../qom/type-info.ts";
 import type { EngineModules } from "../riscv/engine.ts";
 import type { GuestConsole } from "../testing/guest-console.ts";
@@ -36,16 +35,10 @@ export interface BootImages {
   readonly append?: string;
 }
 
-/** A device of the user's own on the board. */
-export interface BootDevice {
+/** A device of the user's own on the board; where it goes and what it is like as `machine.add` takes it. */
+export interface BootDevice extends AddOptions {
   /** What `defineDevice` returned, or anything else with a type of a device for the board's bus. */
   readonly device: { readonly typeInfo: TypeInfo };
-  /** Physical address of its region, or of each of its regions. */
-  readonly addr: number | bigint | readonly (number | bigint)[];
-  /** Input of the interrupt controller, or one for each of its outputs. */
-  readonly irq?: number | readonly number[];
-  readonly id?: string;
-  readonly properties?: Readonly<Record<string, PropertyValue>>;
 }
 
 /** A machine to boot. */
@@ -67,6 +60,11 @@ export interface BootConfig {
   /** Whether it has a network card with a user-mode network; every fork has one of its own. No unless given. */
   readonly network?: boolean;
   readonly accel?: MachineConfig["accel"];
+  /**
+   * Runs that repeat to the instruction: each takes 2^icount nanoseconds of virtual time, which passes only while somebody
+   * waits for the console or for `vm.run`. By the host's clock unless given.
+   */
+  readonly icount?: number;
   /** Who logs in: the name that is typed at `login:`. `root` unless given. */
   readonly login?: string;
   /** Instead of waiting for a login and a shell: the machine is ready when this resolves. */
@@ -86,6 +84,10 @@ const NET = "net0";
 /** Complaints that are kept. */
 const MAX_GUEST_ERRORS = 1000;
 const DEFAULT_MEMORY = 256 << 20;
+/** The hour of machines whose runs repeat: 2024-01-01 00:00:00 UTC, in nanoseconds since 1970. */
+const START_OF_TIME = 1_704_067_200_000_000_000n;
+/** A millisecond for each instruction. */
+const MAX_SHIFT = 20;
 const DEFAULT_TIMEOUT = 120_000;
 
 /**
@@ -149,8 +151,11 @@ async function openFactory(config: BootConfig): Promise<VmFactory> {
     // A guest that reboots in a test went wrong: the test is told.
     rebootAction: "shutdown",
     ...(config.accel === undefined ? {} : { accel: config.accel }),
+    ...(config.icount === undefined ? {} : { icount: { shift: shiftOf(config.icount), sleep: false } }),
   };
-  const placed = (config.devices ?? []).map(placedDevice);
+  const placed = (config.devices ?? []).map(({ device, ...options }) =>
+    placedDevice(device.typeInfo, options, `boot: device ${device.typeInfo.name}`),
+  );
   const host = await openConfig(machine, NO_TERMINAL);
   let base: BlockBackend | undefined;
   try {
@@ -201,6 +206,8 @@ async function makeParts(
     config,
     {
       ...host,
+      // The hour too is the same in every run.
+      ...(config.icount === undefined ? {} : { wallClock: () => START_OF_TIME }),
       log,
       serials: [console],
       chardevs: new Map([[console.id, console]]),
@@ -282,17 +289,6 @@ async function openNet(): Promise<NetBackend> {
   return UserNet.open(parseUserNetOptions([["id", NET]]), nodeNetHost());
 }
 
-function placedDevice({ device, addr, irq, id, properties = {} }: BootDevice): PlacedDevice {
-  const list = <T>(value: T | readonly T[]): readonly T[] => (Array.isArray(value) ? value : [value as T]);
-  return {
-    type: device.typeInfo,
-    ...(id === undefined ? {} : { id }),
-    properties,
-    place: { addresses: list(addr).map(BigInt), irqs: irq === undefined ? [] : list(irq) },
-    where: `boot: device ${device.typeInfo.name}`,
-  };
-}
-
 function guestImages(): BootImages {
   const guest = findGuest(process.env);
   if (guest !== undefined) return guest;
@@ -303,4 +299,9 @@ function memoryOf(memory: number | string = DEFAULT_MEMORY): number {
   const size = typeof memory === "number" ? memory : Number(parseSize(memory, "M") ?? NaN);
   if (Number.isSafeInteger(size) && size > 0) return size;
   throw new UserError(`boot: memory: ${memory} is no size: expected bytes, or text such as "256M"`);
+}
+
+function shiftOf(icount: number): number {
+  if (Number.isInteger(icount) && icount >= 0 && icount <= MAX_SHIFT) return icount;
+  throw new UserError(`boot: icount: ${icount} is no shift: expected a whole number from 0 to ${MAX_SHIFT}`);
 }

@@ -38,6 +38,11 @@ export class GuestConsole {
   #runs = 0;
   #last: Promise<unknown> = Promise.resolve();
   readonly #waiters = new Set<() => void>();
+  /**
+   * For a machine whose runs repeat: whether anybody waits is told at once, at the instruction that wrote what ended the
+   * wait. Time may pass only while somebody does.
+   */
+  onWaiting: ((waiting: boolean) => void) | undefined;
   #told = false;
   #hasRunner: boolean;
 
@@ -147,6 +152,7 @@ export class GuestConsole {
       const end = (settle: () => void): void => {
         clearTimeout(timer);
         this.#waiters.delete(waiter);
+        if (this.#waiters.size === 0) this.onWaiting?.(false);
         settle();
       };
       const complain = (why: string, cause?: Error): void =>
@@ -162,6 +168,7 @@ export class GuestConsole {
       };
       const timer = setTimeout(() => complain(`${timeout} ms passed`), timeout);
       this.#waiters.add(waiter);
+      if (this.#waiters.size === 1) this.onWaiting?.(true);
       if (this.#failure !== undefined) waiter();
     });
   }
@@ -175,6 +182,10 @@ export class GuestConsole {
     }
     // Once for all that the guest writes in one go.
     if (this.#told || this.#waiters.size === 0) return;
+    if (this.onWaiting !== undefined) {
+      this.#tell();
+      return;
+    }
     this.#told = true;
     queueMicrotask(() => this.#tell());
   }

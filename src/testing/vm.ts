@@ -118,11 +118,16 @@ export class Vm implements AsyncDisposable {
   #over = false;
   #broken = false;
   #disposed: Promise<void> | undefined;
+  #leaving = false;
+  /** How many want time to pass, which matters to a machine whose runs repeat: it stands still while nobody does. */
+  #wanted = 0;
+  #resume: (() => void) | undefined;
 
   private constructor(parts: VmParts, pool: VmPool, parent?: GuestConsole) {
     this.#parts = parts;
     this.#pool = pool;
     this.console = new GuestConsole(parts.console, parent);
+    if (this.#exact) this.console.onWaiting = (waiting) => this.#want(waiting ? 1 : -1);
     const { memory } = parts.machine;
     this.memory = {
       read(address, length) {
@@ -192,6 +197,32 @@ export class Vm implements AsyncDisposable {
     }
   }
 
+  /**
+   * Lets virtual time pass: so many nanoseconds at least; under `icount` exactly so many, at an instruction's end.
+   * @throws Error when the machine ends before
+   * @example await vm.run(1e6); // a millisecond of the guest's time
+   */
+  async run(ns: number): Promise<void> {
+    this.#checkRunning();
+    if (!(ns >= 0)) throw new UserError(`vm.run(${ns}): expected a number of nanoseconds`);
+    const { events } = this.machine;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = events.timer("vm.run", () => {
+      this.#want(-1);
+      resolve();
+    });
+    timer.after(ns);
+    this.#want(1);
+    const ended = this.ended.then((reason) => {
+      throw new Error(`the machine ended while ${ns} ns should pass${reason === undefined ? "" : ` (${reason.kind})`}`);
+    });
+    try {
+      await Promise.race([promise, ended]);
+    } finally {
+      timer.cancel();
+    }
+  }
+
   /** Makes spare machines, so that so many forks that run at the same time cost milliseconds from the first on. */
   async prepareForks(count: number): Promise<void> {
     this.#checkRunning();
@@ -211,7 +242,11 @@ export class Vm implements AsyncDisposable {
 
   async #run(): Promise<ShutdownReason | undefined> {
     try {
-      const reason = await this.machine.run();
+      let reason: ShutdownReason | undefined;
+      do {
+        if (this.#exact && this.#wanted === 0 && !this.#leaving) await this.#whenWanted();
+        if (!this.#leaving) reason = await this.machine.run();
+      } while (this.#exact && reason === undefined && !this.#leaving);
       this.#over = true;
       this.console.fail(
         new Error(reason === undefined ? "the machine was disposed of" : `the guest ended (${reason.kind})`),
@@ -225,13 +260,32 @@ export class Vm implements AsyncDisposable {
     }
   }
 
+  get #exact(): boolean {
+    return this.machine.config.icount !== undefined;
+  }
+
+  #want(change: 1 | -1): void {
+    this.#wanted += change;
+    if (!this.#exact) return;
+    if (this.#wanted === 0) this.machine.stop();
+    else this.#resume?.();
+  }
+
+  #whenWanted(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resume = resolve;
+    });
+  }
+
   #checkRunning(): void {
     if (this.#disposed !== undefined) throw new UserError("this machine was disposed of");
     if (this.#over) throw new UserError("this machine has ended: there is nothing to fork");
   }
 
   async #dispose(): Promise<void> {
+    this.#leaving = true;
     this.machine.stop();
+    this.#resume?.();
     await this.ended.catch(() => {});
     this.#parts.console.onOutput = () => {};
     await this.#parts.reconnect?.();
