@@ -7,6 +7,7 @@ import { guardProcess, signalStatus } from "../node/process-guard.ts";
 import type { Terminal } from "../node/tty.ts";
 import { UserError } from "../util/user-error.ts";
 import type { Catalog } from "./catalog.ts";
+import { findCommandWord, runCommandWord } from "./commands/table.ts";
 import type { ConfigWords } from "./config-file.ts";
 import { finishConfig } from "./finish-config.ts";
 import type { Draft } from "./options/draft.ts";
@@ -14,6 +15,9 @@ import { parseCommandLine } from "./parse.ts";
 
 /** The exit status after a bug in Plantain or in a device model: what BSD's sysexits.h calls EX_SOFTWARE. */
 const INTERNAL_ERROR = 70;
+
+/** How long somebody who wants an end waits for readers of the output that take nothing. */
+const GRACE_MS = 20;
 
 /** What the command does with a machine. */
 export interface RunnableMachine {
@@ -50,6 +54,11 @@ export interface CommandEnvironment {
 export async function runCommand(words: readonly string[], environment: CommandEnvironment): Promise<number> {
   const report = (text: string, kind = "") => environment.writeError(message(text, kind, environment.colour.error));
   try {
+    const word = findCommandWord(words);
+    if (word !== undefined) {
+      await runCommandWord(word, words.slice(1), environment);
+      return 0;
+    }
     const draft = parseCommandLine(words, await configDraft(words, environment));
     if (draft.help !== undefined) {
       const { helpText } = await import("./help.ts");
@@ -92,8 +101,10 @@ async function runMachine(
   let machine: RunnableMachine | undefined;
   /** Why we ended the machine, if we did: the exit status. */
   let ended: number | undefined;
+  const asked = Promise.withResolvers<void>();
   const end = (status: number) => {
     ended ??= status;
+    asked.resolve();
     machine?.stop();
   };
   const commands = {
@@ -103,7 +114,11 @@ async function runMachine(
       return "the disks' data is being written";
     },
   };
-  const host: OpenedHost = await openConfig(config, { terminal, commands, notice: report });
+  const abandoned = () => {
+    end(signalStatus("SIGHUP"));
+    report("ended: nobody is at the console any more");
+  };
+  const host: OpenedHost = await openConfig(config, { terminal, commands, abandoned, notice: report });
   let crashing = false;
   const unguard = guardProcess(terminal, {
     quit: (signal) => {
@@ -138,6 +153,8 @@ async function runMachine(
     status = INTERNAL_ERROR;
   } finally {
     machine?.close?.();
+    const grace = asked.promise.then(() => new Promise((resolve) => setTimeout(resolve, GRACE_MS)));
+    await Promise.race([host.drained(), grace]);
     if (!(await closeHost(host, report)) && status === 0) status = 1;
     terminal.restore();
     unguard();

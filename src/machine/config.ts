@@ -245,6 +245,8 @@ export interface MachineHost {
   readonly modules?: EngineModules;
   /** Translates guest code on a thread of its own; without one the machine does it between slices. */
   readonly compiler?: (engine: Engine) => Compiler;
+  /** Something to wait for before the guest may say more: nothing most of the time. */
+  readonly outputRoom?: () => Promise<void> | undefined;
   /** A clock that only goes forward, in nanoseconds from any beginning. */
   monotonic(): number;
   /** The time of day for the guest: nanoseconds since 1970. */

@@ -3,6 +3,8 @@
 import type { Board, BoardInfo } from "../boards/board.ts";
 import { checkRamSize } from "../boards/ram-size.ts";
 import { type Device, type DeviceHost, type ShutdownReason, SysBusDevice } from "../device/device.ts";
+import type { DefinedDevice, SwapReport } from "../device/model/defined-device.ts";
+import type { RegisterSpecs } from "../device/model/registers.ts";
 import { inlineCompiler } from "../jit/compiler.ts";
 import { RegionCache } from "../jit/tier1.ts";
 import { AddressSpace } from "../memory/address-space.ts";
@@ -90,6 +92,8 @@ export class Machine {
   #pending: ShutdownReason | undefined;
   #stop = false;
   #ran = false;
+  /** Whether a device is another one than the device tree says. */
+  #swapped = false;
   #running: Hart | undefined;
 
   constructor(config: MachineConfig, host: MachineHost, info: BoardInfo) {
@@ -196,6 +200,28 @@ export class Machine {
   }
 
   /**
+   * Puts another definition in the place of a device's, in the running machine: registers, fields, timers, queues and
+   * variables go on where there still is one of their name, its lines follow at once. Between slices, as `save`. What the
+   * device tree said stays said until the guest boots again.
+   *
+   * @param device one that `defineDevice` made, of this machine
+   * @param definition what `defineDevice` returned
+   * @returns the same device, by its new definition, and what is different
+   * @throws UserError or DeviceError when the definition cannot take the place or its own code throws; the device then
+   *   goes on as it was
+   * @example const { changes } = machine.swap(device, betterBananaDma);
+   */
+  swap<R extends RegisterSpecs, S extends object>(
+    device: DefinedDevice,
+    definition: { readonly typeInfo: TypeInfo<DefinedDevice<R, S>> },
+  ): SwapReport & { readonly device: DefinedDevice<R, S> } {
+    this.#checkStill();
+    const report = device.swap(definition);
+    this.#swapped = true;
+    return { ...report, device: device as DefinedDevice as DefinedDevice<R, S> };
+  }
+
+  /**
    * Runs until the guest ends the machine or `stop` is called (undefined then).
    * @throws ModelError when a device model throws
    */
@@ -219,6 +245,11 @@ export class Machine {
           await breathe();
           breathed = this.#host.monotonic();
         }
+        continue;
+      }
+      const room = this.#host.outputRoom?.();
+      if (room !== undefined) {
+        await this.#sleeper.until(room);
         continue;
       }
       this.#slice();
@@ -284,10 +315,14 @@ export class Machine {
   }
 
   #checkStill(): void {
-    if (this.#running !== undefined) throw new Error("a snapshot cannot be taken or loaded while a hart runs");
+    if (this.#running !== undefined)
+      throw new Error("a machine cannot be saved, loaded or changed while one of its harts runs");
   }
 
   #reset(): void {
+    // The guest boots again, and is told of the devices as they are now.
+    if (this.#swapped) this.board.complete();
+    this.#swapped = false;
     this.board.reset();
     for (const hart of this.engine.harts) hart.reset(BigInt(this.board.resetAddress));
     this.engine.dropCode();

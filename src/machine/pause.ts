@@ -40,6 +40,18 @@ export class Sleeper {
     this.#woken = false;
   }
 
+  /** Sleeps until something has come about, or until woken. */
+  async until(promise: Promise<void>): Promise<void> {
+    if (!this.#woken) {
+      const woken = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      await Promise.race([promise, woken]);
+      this.#wake = undefined;
+    } else await breathe();
+    this.#woken = false;
+  }
+
   wake(): void {
     this.#woken = true;
     this.#wake?.();

@@ -5,20 +5,25 @@ import type { MachineConfig } from "../machine/config.ts";
 import type { Log, LogItem } from "../util/log.ts";
 import { UserError } from "../util/user-error.ts";
 import { writeFully } from "./output-buffer.ts";
+import type { SlowOutput } from "./slow-output.ts";
 
-const STANDARD_ERROR = 2;
-
-/** A log that is being written. Lines are there when `write` returns, so that none is missing after a crash. */
+/**
+ * A log that is being written. Lines are there when `write` returns, so that none is missing after a crash, unless
+ * somebody reads standard error too slowly.
+ */
 export class LogFile implements Log {
   readonly #items: ReadonlySet<LogItem>;
-  readonly #fd: number;
+  /** Of a log in a file. */
+  readonly #fd: number | undefined;
+  readonly #standardError: SlowOutput;
   readonly #encoder = new TextEncoder();
   #failed = false;
 
   /** @throws UserError if the file cannot be written */
-  constructor(config: MachineConfig["log"]) {
+  constructor(config: MachineConfig["log"], standardError: SlowOutput) {
     this.#items = new Set(config.items);
-    this.#fd = config.path === undefined ? STANDARD_ERROR : openLog(config.path);
+    this.#standardError = standardError;
+    this.#fd = config.path === undefined ? undefined : openLog(config.path);
   }
 
   enabled(item: LogItem): boolean {
@@ -27,16 +32,21 @@ export class LogFile implements Log {
 
   write(item: LogItem, line: string): void {
     if (this.#failed || !this.#items.has(item)) return;
+    const bytes = this.#encoder.encode(`${line}\n`);
+    if (this.#fd === undefined) {
+      this.#standardError.write(bytes);
+      return;
+    }
     try {
-      writeFully(this.#fd, this.#encoder.encode(`${line}\n`));
+      writeFully(this.#fd, bytes);
     } catch {
-      // The disk is full, or the reader is gone: the machine does not stop for its log.
+      // The disk is full: the machine does not stop for its log.
       this.#failed = true;
     }
   }
 
   close(): void {
-    if (this.#fd !== STANDARD_ERROR) closeSync(this.#fd);
+    if (this.#fd !== undefined) closeSync(this.#fd);
   }
 }
 

@@ -5,6 +5,7 @@ import type { ChardevConfig } from "../machine/config.ts";
 import { UserError } from "../util/user-error.ts";
 import { MuxChardev, type MuxCommands } from "./mux-chardev.ts";
 import { FileChardev, LoggedChardev, NullChardev } from "./plain-chardevs.ts";
+import type { SlowOutput } from "./slow-output.ts";
 import type { Notice } from "./socket-chardev.ts";
 import { StdioChardev } from "./stdio-chardev.ts";
 import type { Terminal } from "./tty.ts";
@@ -17,6 +18,10 @@ export interface ChardevContext {
   readonly escapeCode: number;
   /** Milliseconds since the machine started. */
   readonly now: () => number;
+  /** Standard output. */
+  readonly output: SlowOutput;
+  /** The console on the terminal, or in its place, cannot be reached any more. */
+  readonly abandoned: () => void;
   /** Tells the user something that is no error. */
   readonly notice: Notice;
 }
@@ -50,7 +55,7 @@ async function openTarget({ id, where, target }: ChardevConfig, context: Chardev
     case "null":
       return new NullChardev(id);
     case "stdio":
-      return new StdioChardev(id, context.terminal, { signal: target.signal });
+      return new StdioChardev(id, context.terminal, { ...context, signal: target.signal });
     case "file":
       try {
         return new FileChardev(id, target.path, target.append, lost(context, where, target.path));

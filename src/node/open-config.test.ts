@@ -45,6 +45,7 @@ function context(): HostContext {
   return {
     terminal: new Terminal(() => input as unknown as NodeJS.ReadStream),
     commands: { quit: () => notices.push("quit"), syncDisks: () => "synced" },
+    abandoned: () => notices.push("abandoned"),
     notice: (line) => notices.push(line),
   };
 }

@@ -19,6 +19,7 @@ import { openFileBlock } from "./file-block.ts";
 import { LogFile } from "./log-file.ts";
 import { type ChardevContext, openChardev } from "./open-chardev.ts";
 import { readDefaultFirmware, readFirmware, readUserFile } from "./read-file.ts";
+import { SlowOutput } from "./slow-output.ts";
 import { threadCompiler } from "./thread-compiler.ts";
 import { writeThrough } from "./write-through.ts";
 
@@ -26,12 +27,14 @@ import { writeThrough } from "./write-through.ts";
 export interface OpenedHost extends MachineHost {
   /** Writes the disks' data to where it is safe. @throws BlockError if the host cannot */
   flushDisks(): Promise<void>;
+  /** Waits until those who read standard output and standard error have all that was said. */
+  drained(): Promise<void>;
   /** Sends what waits and closes everything. */
   close(): void;
 }
 
 /** What a host needs beside the configuration. */
-export type HostContext = Omit<ChardevContext, "escapeCode" | "now">;
+export type HostContext = Omit<ChardevContext, "escapeCode" | "now" | "output">;
 
 /**
  * Opens everything.
@@ -57,14 +60,16 @@ export async function openConfig(config: MachineConfig, context: HostContext): P
   try {
     const files = readFiles(config);
     // The first to be opened is the last to be closed: closing the others may still write to the log.
-    const log = track(new LogFile(config.log));
+    const [output, errors] = [track(new SlowOutput(1)), track(new SlowOutput(2))];
+    const log = track(new LogFile(config.log, errors));
     const { drives, disks } = openDrives(config.drives, track);
     const rngs = new Map<string, RandomSource>();
     for (const rng of config.rngs) rngs.set(rng.id, openRng(rng, track));
     const netdevs = new Map<string, NetBackend>();
     for (const netdev of config.netdevs) netdevs.set(netdev.id, track(await openNetdev(netdev.user)));
     const start = performance.now();
-    const chardevContext = { ...context, escapeCode: config.escapeCharacter, now: () => performance.now() - start };
+    const now = () => performance.now() - start;
+    const chardevContext = { ...context, output, escapeCode: config.escapeCharacter, now };
     const chardevs = new Map<string, Chardev>();
     for (const chardev of config.chardevs) chardevs.set(chardev.id, track(await openChardev(chardev, chardevContext)));
     const rtcOffset = rtcOffsetOf(config.rtcBase);
@@ -77,6 +82,13 @@ export async function openConfig(config: MachineConfig, context: HostContext): P
       rngs,
       log,
       compiler: threadCompiler,
+      outputRoom: () => output.room ?? errors.room,
+      drained: async () => {
+        // What was gathered for one system call has been handed over by then.
+        await new Promise((resolve) => setImmediate(resolve));
+        await output.drained();
+        await errors.drained();
+      },
       monotonic: () => Math.round(performance.now() * 1e6),
       wallClock: () => (BigInt(Date.now()) + rtcOffset) * 1_000_000n,
       random: fillRandom,

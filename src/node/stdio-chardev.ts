@@ -2,7 +2,8 @@
 
 import type { Chardev, ChardevFrontend } from "../backend/chardev.ts";
 import { InputQueue } from "./input-queue.ts";
-import { OutputBuffer, writeFully } from "./output-buffer.ts";
+import { OutputBuffer } from "./output-buffer.ts";
+import type { SlowOutput } from "./slow-output.ts";
 import type { Terminal } from "./tty.ts";
 
 /** The keys that a terminal turns into signals unless it is raw. */
@@ -15,9 +16,14 @@ const SIGNAL_KEYS: ReadonlyMap<number, NodeJS.Signals> = new Map([
 export interface StdioOptions {
   /** Whether Ctrl-C, Ctrl-Z and Ctrl-\ act on Plantain instead of going to the guest. */
   readonly signal: boolean;
-  /** Where output goes: the file descriptor of standard output unless given. */
-  readonly outputFd?: number;
+  /** Where output goes. */
+  readonly output: SlowOutput;
+  /** Called once when nobody can reach the guest here any more: input has ended and nobody reads the output. */
+  readonly abandoned: () => void;
 }
+
+/** How often to look whether somebody still reads, once input has ended. */
+const PROBE_MS = 500;
 
 /** Standard input and output. Reading begins with `attach`; `close` sends what is left. */
 export class StdioChardev implements Chardev {
@@ -25,23 +31,21 @@ export class StdioChardev implements Chardev {
   readonly #terminal: Terminal;
   readonly #signal: boolean;
   readonly #output: OutputBuffer;
-  /** Standard output is gone: the guest goes on without it. */
-  #deaf = false;
+  readonly #reader: SlowOutput;
+  readonly #abandoned: () => void;
   readonly #queue: InputQueue;
+  #probe: NodeJS.Timeout | undefined;
   readonly #onData = (bytes: Uint8Array) => this.#receive(bytes);
+  readonly #onEnd = () => this.#inputEnded();
 
   constructor(id: string, terminal: Terminal, options: StdioOptions) {
     this.id = id;
     this.#terminal = terminal;
     this.#signal = options.signal;
-    const fd = options.outputFd ?? 1;
-    this.#output = new OutputBuffer((bytes) => {
-      try {
-        if (!this.#deaf) writeFully(fd, bytes);
-      } catch {
-        this.#deaf = true;
-      }
-    });
+    this.#reader = options.output;
+    this.#abandoned = options.abandoned;
+    // Without a reader the guest goes on: it may be reached otherwise.
+    this.#output = new OutputBuffer((bytes) => this.#reader.write(bytes));
     this.#queue = new InputQueue({
       pause: () => terminal.input.pause(),
       resume: () => terminal.input.resume(),
@@ -51,9 +55,11 @@ export class StdioChardev implements Chardev {
   attach(frontend: ChardevFrontend): void {
     const { input } = this.#terminal;
     this.#queue.attach(frontend);
-    // The end of a piped input, and a terminal that hangs up, leave the guest running without input.
+    // The end of a piped input leaves the guest running without input, as long as somebody may read what it says.
     input.on("error", () => {});
     input.on("data", this.#onData);
+    input.once("close", this.#onEnd);
+    input.once("end", this.#onEnd);
   }
 
   write(bytes: Uint8Array): void {
@@ -65,9 +71,25 @@ export class StdioChardev implements Chardev {
   }
 
   close(): void {
+    clearInterval(this.#probe);
     this.#output.flush();
-    this.#terminal.input.off("data", this.#onData);
-    this.#terminal.input.pause();
+    const { input } = this.#terminal;
+    input.off("data", this.#onData);
+    input.off("close", this.#onEnd);
+    input.off("end", this.#onEnd);
+    input.pause();
+  }
+
+  #inputEnded(): void {
+    if (this.#probe !== undefined) return;
+    // A terminal that gives no more input has hung up, or belongs to others now.
+    const isAbandoned = () => this.#terminal.isTerminal || !this.#reader.probe();
+    const look = () => {
+      if (!isAbandoned()) return;
+      clearInterval(this.#probe);
+      this.#abandoned();
+    };
+    this.#probe = setInterval(look, PROBE_MS).unref();
   }
 
   #receive(bytes: Uint8Array): void {
