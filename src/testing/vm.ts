@@ -3,6 +3,8 @@
 import type { OverlayBlock, OverlayState } from "../backend/block-overlay.ts";
 import type { MemoryChardev } from "../backend/chardev-memory.ts";
 import type { Device, ShutdownReason } from "../device/device.ts";
+import { DefinedDevice, type SwapReport } from "../device/model/defined-device.ts";
+import type { RegisterSpecs } from "../device/model/registers.ts";
 import { devicesBelow } from "../device/reset.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { MachineState } from "../machine/snapshot.ts";
@@ -34,6 +36,8 @@ export interface VmFactory {
 /** A machine and its disks at one moment. */
 interface VmState {
   readonly machine: MachineState;
+  /** What defines its devices, by path: a swap may have changed it. */
+  readonly definitions: ReadonlyMap<string, TypeInfo<DefinedDevice>>;
   readonly disks: ReadonlyMap<string, OverlayState>;
 }
 
@@ -82,14 +86,25 @@ class VmPool {
 }
 
 function saveState({ machine, disks }: VmParts): VmState {
-  return { machine: machine.save(), disks: new Map([...disks].map(([id, disk]) => [id, disk.save()])) };
+  const definitions = new Map(
+    definedDevices(machine).map(({ path, typeInfo }) => [path, typeInfo as TypeInfo<DefinedDevice>]),
+  );
+  return { definitions, machine: machine.save(), disks: new Map([...disks].map(([id, disk]) => [id, disk.save()])) };
 }
 
 function loadState({ machine, disks, guestErrors, console }: VmParts, state: VmState): void {
   console.discardInput();
   guestErrors.length = 0;
   for (const [id, disk] of disks) disk.load(state.disks.get(id)!);
+  for (const device of definedDevices(machine)) {
+    const typeInfo = state.definitions.get(device.path);
+    if (typeInfo !== undefined && typeInfo !== device.typeInfo) machine.swap(device, { typeInfo });
+  }
   machine.load(state.machine);
+}
+
+function definedDevices(machine: Machine): DefinedDevice[] {
+  return devicesBelow(machine.board.object).filter((device) => device instanceof DefinedDevice);
 }
 
 /** Guest memory as a test sees it: physical addresses, as a device would reach them by DMA. */
@@ -177,6 +192,27 @@ export class Vm implements AsyncDisposable {
       );
     const names = devices.flatMap((device) => [device.id, device.typeInfo.name]).filter((known) => known !== "");
     throw new UserError(`the machine has no device "${name}"${didYouMean(name, names)}`);
+  }
+
+  /**
+   * Puts another definition in the place of a device's while the guest runs: see `Machine.swap`. Forks made from now on have it.
+   *
+   * @param which the device, as for `device`
+   * @returns the device by its new definition, and what is different
+   * @throws UserError or DeviceError when that cannot be; the device then goes on as it was
+   * @example const { device, changes } = vm.swap("banana-dma", betterBananaDma);
+   */
+  swap<R extends RegisterSpecs, S extends object>(
+    which: string | { readonly typeInfo: TypeInfo },
+    definition: { readonly typeInfo: TypeInfo<DefinedDevice<R, S>> },
+  ): SwapReport & { readonly device: DefinedDevice<R, S> } {
+    this.#checkRunning();
+    const device =
+      typeof which === "string" ? this.device(which) : this.device(which as { typeInfo: TypeInfo<Device> });
+    if (!(device instanceof DefinedDevice)) {
+      throw new UserError(`${device.typeInfo.name} is no device that defineDevice made: only those can be swapped`);
+    }
+    return this.machine.swap(device, definition);
   }
 
   /**

@@ -47,6 +47,8 @@ function nameOf(record: TraceRecord): string {
       return "guest error";
     case "irq":
       return `irq ${record.irq}`;
+    case "swap":
+      return "another definition";
   }
 }
 
@@ -65,6 +67,8 @@ function argumentsOf(record: TraceRecord): object {
       return { address: hex(record.address), length: record.length, failed: record.failed, ...at };
     case "guestError":
       return { message: record.message, ...at };
+    case "swap":
+      return { changes: record.changes };
     default:
       return at;
   }

@@ -6,6 +6,7 @@ import type {
   DmaEvent,
   GuestErrorEvent,
   IrqEvent,
+  SwapEvent,
   TimerEvent,
 } from "../device/model/observer.ts";
 
@@ -25,6 +26,7 @@ export type TraceRecord = { readonly device: string; readonly origin: TraceOrigi
   | ({ readonly kind: "dma" } & DmaEvent)
   | ({ readonly kind: "timer" } & TimerEvent)
   | ({ readonly kind: "guestError" } & GuestErrorEvent)
+  | ({ readonly kind: "swap" } & SwapEvent)
 );
 
 /** Takes records, and what must be written when there are no more. */

@@ -47,6 +47,8 @@ function whatOf(record: TraceRecord): string {
       return `timer ${record.timer}`;
     case "guestError":
       return `guest error: ${record.message}`;
+    case "swap":
+      return `another definition${record.changes.length === 0 ? "" : `: ${record.changes.join("; ")}`}`;
   }
 }
 
@@ -85,6 +87,11 @@ function jsonOf({ origin, ...record }: TraceRecord): object {
         .map((byte) => byte.toString(16).padStart(2, "0"))
         .join("");
       return { ...record, ...at, address: hex(record.address), bytes };
+    }
+    case "swap": {
+      const { registerMap: _map, registers, ...rest } = record;
+      const values = Object.entries(registers).map(([name, value]) => [name, hex(value)]);
+      return { ...rest, registers: Object.fromEntries(values) };
     }
     default:
       return { ...record, ...at };

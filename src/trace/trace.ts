@@ -46,6 +46,7 @@ export function traceDevices(
       dma: put("dma"),
       timer: put("timer"),
       guestError: put("guestError"),
+      swap: put("swap"),
     });
   });
   return {

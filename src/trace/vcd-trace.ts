@@ -11,11 +11,20 @@ export interface VcdDevice {
   readonly registers: Readonly<Record<string, number | bigint>>;
 }
 
+/** Bits of a register. */
+interface Place {
+  readonly lsb: number;
+  readonly size: number;
+}
+
 interface Signal {
   readonly code: string;
   readonly width: number;
-  readonly lsb: number;
-  shown: bigint;
+  /** Where it is in its register; undefined while no register has it: then it is unknown (x). */
+  place: Place | undefined;
+  /** The field that it is; undefined for the whole register. */
+  readonly field: string | undefined;
+  shown: bigint | undefined;
 }
 
 /** Writes header and first values at once. */
@@ -24,8 +33,8 @@ export function vcdTrace(devices: readonly VcdDevice[], print: (text: string) =>
   const irqs = new Map<string, Signal>();
   let count = 0;
   let declarations = "";
-  const declare = (name: string, width: number, lsb: number): Signal => {
-    const signal = { code: codeOf(count++), width, lsb, shown: 0n };
+  const declare = (name: string, width: number, lsb: number, field?: string): Signal => {
+    const signal = { code: codeOf(count++), width, place: { lsb, size: width }, field, shown: 0n };
     // Brackets would be taken for a range of bits.
     declarations += `$var wire ${width} ${signal.code} ${name.replaceAll("[", "_").replaceAll("]", "")} $end\n`;
     return signal;
@@ -68,6 +77,19 @@ export function vcdTrace(devices: readonly VcdDevice[], print: (text: string) =>
         if (signal !== undefined) show(now, signal, Number(record.level));
         return;
       }
+      if (record.kind === "swap") {
+        const infos = new Map(expandRegisters(record.registerMap).map(({ name, info }) => [name, info]));
+        for (const [name, signals] of registers) {
+          if (!name.startsWith(`${device} `)) continue;
+          const register = name.slice(device.length + 1);
+          for (const signal of signals) {
+            // A file's signals are declared once: of what is new nothing can be shown.
+            signal.place = placeOf(signal, infos.get(register));
+            show(now, signal, record.registers[register] ?? 0n);
+          }
+        }
+        return;
+      }
       const changes = record.kind === "access" ? record.registers : record.kind === "change" ? [record] : [];
       for (const change of changes) {
         for (const signal of registers.get(`${device} ${change.name}`) ?? []) show(now, signal, change.new);
@@ -79,18 +101,27 @@ export function vcdTrace(devices: readonly VcdDevice[], print: (text: string) =>
 function fieldsOf(
   info: RegisterInfo,
   name: string,
-  declare: (name: string, width: number, lsb: number) => Signal,
+  declare: (name: string, width: number, lsb: number, field: string) => Signal,
 ): Signal[] {
   return info.fields
     .filter(({ access }) => access !== "pulse" && access !== "reserved")
-    .map((field) => declare(`${name}.${field.name}`, field.msb - field.lsb + 1, field.lsb));
+    .map((field) => declare(`${name}.${field.name}`, field.msb - field.lsb + 1, field.lsb, field.name));
 }
 
-function bitsOf({ lsb, width }: Signal, value: number | bigint): bigint {
-  return BigInt.asUintN(width, BigInt(value) >> BigInt(lsb));
+/** Where a signal is in a register; undefined if there is nothing of its name that fits it. */
+function placeOf({ width, field }: Signal, info: RegisterInfo | undefined): Place | undefined {
+  if (info === undefined) return undefined;
+  const found = field === undefined ? { lsb: 0, msb: info.width - 1 } : info.fields.find(({ name }) => name === field);
+  if (found === undefined || found.msb - found.lsb >= width) return undefined;
+  return { lsb: found.lsb, size: found.msb - found.lsb + 1 };
+}
+
+function bitsOf({ place }: Signal, value: number | bigint): bigint | undefined {
+  return place === undefined ? undefined : BigInt.asUintN(place.size, BigInt(value) >> BigInt(place.lsb));
 }
 
 function lineOf({ code, width, shown }: Signal): string {
+  if (shown === undefined) return width === 1 ? `x${code}\n` : `bx ${code}\n`;
   return width === 1 ? `${shown}${code}\n` : `b${shown.toString(2)} ${code}\n`;
 }
 
