@@ -3,6 +3,7 @@
 import type { PropertyInfo } from "../qom/property.ts";
 import { propertiesOf } from "../qom/type-info.ts";
 import { type Catalog, deviceTypes, findBoard, findDevice } from "./catalog.ts";
+import { COMMANDS } from "./commands/table.ts";
 import type { Draft, HelpTopic } from "./options/draft.ts";
 import { LOG_ITEMS } from "./options/run.ts";
 import { GROUPS, LATER_OPTIONS, OPTIONS, type OptionSpec } from "./options/table.ts";
@@ -85,6 +86,9 @@ function usage(version: string, strong: Emphasis): string {
     `  ${EXAMPLE}`,
     "  Log in as root; `devmem 0x4000000` answers 0xBA000001. `-M virt,banana-rom=off` is the board without it.",
     "  On the console, Ctrl-A x ends and Ctrl-A h shows the other keys.",
+    "",
+    strong("In place of options"),
+    ...COMMANDS.flatMap(({ name, form, help }) => entry(`plantain ${name} ${form}`, help)),
     "",
     "The options are those of qemu-system-riscv64, with one dash or two; a double comma stands for a comma in a value.",
   ];

@@ -8,6 +8,9 @@
  * engine.harts[0]!.reset(0x80000000n);
  * engine.harts[0]!.run(1000);
  */
+// Node has it, but TypeScript's libraries have it only for browsers. Users who check types with a checkout need it too.
+/// <reference path="../wasm/webassembly.d.ts" />
+
 import { isaFunctions } from "../isa/functions.ts";
 import type { AddressSpace } from "../memory/address-space.ts";
 import type { AccessSize } from "../memory/io-callbacks.ts";
