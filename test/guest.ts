@@ -32,6 +32,7 @@ const buildReason = process.env["PLANTAIN_NO_KERNEL_BUILD"] ?? "node scripts/gue
 export function describeWithKernelBuild(title: string, body: (guest: Guest, build: KernelBuild) => void): void {
   const name =
     build === undefined ? `${title} (no kernel headers: ${found === undefined ? reason : buildReason})` : title;
-  const absentBuild: KernelBuild = { make: () => ({ command: "", args: [], env: {} }) };
+  const absentCommand = () => ({ command: "", args: [], env: {} });
+  const absentBuild: KernelBuild = { make: absentCommand, compile: absentCommand };
   describe.skipIf(build === undefined)(name, () => body(found ?? absent, build ?? absentBuild));
 }

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { buildProgram } from "../src/node/guest/build-module.ts";
 import { converse } from "./converse.ts";
 import { describeWithKernelBuild } from "./guest.ts";
 
@@ -37,5 +38,20 @@ describeWithKernelBuild("kernel modules", (guest, build) => {
     expect(output).toMatch(/^hello +\d+ +0/m);
     expect(output).toContain(guest.kernelRelease);
     expect(status).toBe(0);
+  });
+
+  test("a program that does not compile is one line that names the place", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "plantain-kernel-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const source = join(folder, "wrong.c");
+    writeFileSync(source, '#include "own.h"\nint _start(void) { return OWN; }\n');
+    await expect(buildProgram(source)).rejects.toThrow(/^\S+wrong\.c:1:10: fatal error: own\.h: No such file[^\n]*$/);
+    const program = await buildProgram(source, { headers: { "own.h": "#define OWN 7\n" } });
+    expect(Buffer.from(program.subarray(0, 4)).toString("latin1")).toBe("\x7fELF");
+    await expect(buildProgram(source, { headers: { "own.h": "#define OWN nothing()\n" } })).rejects.toThrow(
+      /^own\.h:1:13: error: [^\n]*nothing[^\n]*$/,
+    );
+    writeFileSync(source, "int no_start(void); int start(void) { return no_start(); }\n");
+    await expect(buildProgram(source)).rejects.toThrow(/^[^\n]*undefined reference to `no_start'$/);
   });
 });

@@ -4,5 +4,5 @@ export { type CommandResult, GuestConsole, type WaitOptions } from "../testing/g
 export * from "../testing/index.ts";
 export { Vm, type VmMemory } from "../testing/vm.ts";
 export { type BootConfig, type BootDevice, type BootImages, boot } from "./boot.ts";
-export { type BuildModuleOptions, buildModule, missingGuest } from "./guest/build-module.ts";
+export { type BuildModuleOptions, buildModule, buildProgram, missingGuest } from "./guest/build-module.ts";
 export type { GuestFiles } from "./guest/files.ts";

@@ -1,4 +1,5 @@
-// Builds a kernel module for the guest, away from its sources: they stay as they are, and two builds do not meet.
+// Builds kernel modules and small programs for the guest, away from their sources: these stay as they are, and two builds do
+// not meet.
 
 import { spawn } from "node:child_process";
 import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
@@ -11,7 +12,7 @@ import { findKernelBuild, type KernelBuild } from "./kernel-build.ts";
 /** What kbuild leaves beside sources, and what no module is made of. */
 const NO_SOURCE = /^(node_modules|\..*|.*\.(o|ko|mod|mod\.c|cmd|a)|modules\.order|Module\.symvers)$/;
 
-/** What goes with a module's sources. */
+/** What goes with a module's or a program's sources. */
 export interface BuildModuleOptions {
   /**
    * Files to put beside the sources, by name: the device's registers.
@@ -26,7 +27,7 @@ export interface BuildModuleOptions {
  */
 export function missingGuest(what: "linux" | "modules" = "linux"): string | undefined {
   const guest = findGuest(process.env);
-  if (guest === undefined) return `no Linux guest: ${process.env["PLANTAIN_NO_GUEST"] ?? "plantain setup obtains it"}`;
+  if (guest === undefined) return `no Linux guest: ${process.env["PLANTAIN_NO_GUEST"] ?? "plantain module obtains it"}`;
   if (what === "linux" || findKernelBuild(process.env, guest) !== undefined) return undefined;
   return `no kernel headers: ${process.env["PLANTAIN_NO_KERNEL_BUILD"] ?? "plantain module obtains them"}`;
 }
@@ -76,7 +77,7 @@ export async function makeModules(
     const filter = (path: string): boolean => path === source || !NO_SOURCE.test(basename(path));
     await cp(source, work, { recursive: true, filter });
     for (const [name, text] of Object.entries(headers)) await writeFile(join(work, name), text);
-    const { status, output } = await runMake(build, work);
+    const { status, output } = await runTool(build.make(work));
     if (status !== 0) throw new UserError(firstError(output).replaceAll(work, source));
     const made = (await readdir(work)).filter((name) => name.endsWith(".ko")).sort();
     if (made.length === 0) throw new UserError(`${folder}: its Makefile makes no module: expected "obj-m := NAME.o"`);
@@ -88,8 +89,11 @@ export async function makeModules(
   }
 }
 
-async function runMake(build: KernelBuild, folder: string): Promise<{ status: number | null; output: string }> {
-  const { command, args, env } = build.make(folder);
+async function runTool({
+  command,
+  args,
+  env,
+}: ReturnType<KernelBuild["make"]>): Promise<{ status: number | null; output: string }> {
   const child = spawn(command, args, {
     env: { ...process.env, LC_ALL: "C", ...env },
     stdio: ["ignore", "pipe", "pipe"],
@@ -107,8 +111,38 @@ async function runMake(build: KernelBuild, folder: string): Promise<{ status: nu
   return { status, output };
 }
 
+/**
+ * Compiles a program for the Linux guest of set-up, without a C library: it begins at `_start` and talks to the kernel
+ * itself.
+ *
+ * @param source a C file
+ * @returns the bytes of a static executable
+ * @throws UserError in one line: what is missing here, or the compiler's first error
+ * @example
+ * const sensor = await buildProgram("sensor.c", { headers: { "banana-sensor-regs.h": cHeader(bananaSensor.registerMap) } });
+ * const vm = await boot({ devices: [...], files: { "/bin/sensor": sensor } });
+ */
+export async function buildProgram(source: string, { headers = {} }: BuildModuleOptions = {}): Promise<Uint8Array> {
+  const missing = missingGuest("modules");
+  if (missing !== undefined) throw new UserError(`buildProgram: ${missing}`);
+  const build = findKernelBuild(process.env, findGuest(process.env) as Guest) as KernelBuild;
+  const work = await mkdtemp(join(tmpdir(), "plantain-program-"));
+  try {
+    for (const [name, text] of Object.entries(headers)) await writeFile(join(work, name), text);
+    const made = join(work, "program");
+    const how = ["-O2", "-Wall", "-Werror=implicit", "-static", "-nostdlib", "-ffreestanding", "-s", "-I", work];
+    const { status, output } = await runTool(build.compile([...how, "-o", made, resolve(source)]));
+    if (status !== 0) throw new UserError(firstError(output).replaceAll(`${work}/`, ""));
+    return new Uint8Array(await readFile(made));
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
 /** The compiler's or linker's first complaint, or what make said last. */
 function firstError(output: string): string {
   const lines = output.split("\n").filter((line) => line.trim() !== "");
-  return lines.find((line) => /\b(error|ERROR):|undefined!/.test(line)) ?? lines.at(-1) ?? "make failed";
+  return (
+    lines.find((line) => /\b(error|ERROR):|undefined!|undefined reference/.test(line)) ?? lines.at(-1) ?? "make failed"
+  );
 }

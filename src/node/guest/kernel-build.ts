@@ -14,10 +14,19 @@ import { GUEST_SUITE } from "./recipe.ts";
 
 const CROSS = "riscv64-linux-gnu-";
 
-/** A build environment for modules of one kernel. */
+/** A program to run, with what it needs in the environment. */
+interface Invocation {
+  readonly command: string;
+  readonly args: string[];
+  readonly env: Record<string, string>;
+}
+
+/** A build environment for modules of one kernel, and for programs that need no library. */
 export interface KernelBuild {
-  /** Runs `make` with it: the arguments for the folder with the module's Makefile, and the environment. */
-  make(folder: string): { command: string; args: string[]; env: Record<string, string> };
+  /** Runs `make` with it: the arguments for the folder with the module's Makefile. */
+  make(folder: string): Invocation;
+  /** Runs the cross compiler, which has no C library. */
+  compile(args: readonly string[]): Invocation;
 }
 
 /** The machine's tools that would otherwise be unpacked into the cache as well. */
@@ -123,19 +132,22 @@ function describe({ folder, facts }: CacheEntry, env: NodeJS.ProcessEnv): Kernel
   const headers = join(folder, headersFolder(facts["kernelRelease"] ?? ""));
   const tools = join(folder, "usr/bin");
   const libraries = multiarchNames().map((name) => join(folder, "usr/lib", name));
+  const toolsEnv = {
+    PATH: [env["PATH"], tools].join(delimiter),
+    LD_LIBRARY_PATH: [env["LD_LIBRARY_PATH"], ...libraries].filter(Boolean).join(delimiter),
+  };
+  const program = (name: string): string => findCommand(name, env) ?? join(tools, name);
   return {
     make: (module) => ({
-      command: findCommand("make", env) ?? join(tools, "make"),
+      command: program("make"),
       // No type information (BTF): that would take pahole and the kernel's own.
       args: [
         ...["-C", headers, `M=${module}`, "ARCH=riscv", `CROSS_COMPILE=${CROSS}`, `CC=${CROSS}gcc`],
         ...["CONFIG_DEBUG_INFO_BTF_MODULES=", "modules"],
       ],
-      env: {
-        PATH: [env["PATH"], tools].join(delimiter),
-        LD_LIBRARY_PATH: [env["LD_LIBRARY_PATH"], ...libraries].filter(Boolean).join(delimiter),
-      },
+      env: toolsEnv,
     }),
+    compile: (args) => ({ command: program(`${CROSS}gcc`), args: [...args], env: toolsEnv }),
   };
 }
 
