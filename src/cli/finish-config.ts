@@ -66,6 +66,9 @@ export function finishConfig(draft: Draft, catalog: Catalog): MachineConfig {
   for (const device of draft.devices) checkDevice(device, board, users);
   checkGlobals(draft, board);
   warnOfUnused(draft, users);
+  if (draft.watch && draft.deviceFiles.length === 0) {
+    throw new UserError("-watch: there is no device of a file to watch: expected -device ./my-device.ts too");
+  }
 
   const { firmware, kernel, initrd, append, dtb, dumpDtb } = draft;
   return {
@@ -88,6 +91,7 @@ export function finishConfig(draft: Draft, catalog: Catalog): MachineConfig {
     ),
     devices: draft.devices,
     deviceFiles: draft.deviceFiles,
+    watch: draft.watch,
     traces: draft.traces,
     netdevs: draft.netdevs,
     chardevs: draft.chardevs,

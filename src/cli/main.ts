@@ -20,7 +20,7 @@ const encoder = new TextEncoder();
 
 const status = await runCommand(process.argv.slice(2), {
   catalog: { boards, cpus: cpuModels },
-  createMachine: (config, host) => startMachine(config, host, boards),
+  createMachine: (config, host, tell) => startMachine(config, host, boards, tell),
   readConfig: (words) => readConfig(words, process.cwd()),
   terminal: new Terminal(() => process.stdin),
   version: () => JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version,

@@ -34,7 +34,12 @@ export interface RunnableMachine {
 /** What the command works with. */
 export interface CommandEnvironment {
   readonly catalog: Catalog;
-  readonly createMachine: (config: MachineConfig, host: MachineHost) => RunnableMachine | Promise<RunnableMachine>;
+  /** `tell` prints what a person at the terminal should know while the machine runs. */
+  readonly createMachine: (
+    config: MachineConfig,
+    host: MachineHost,
+    tell: (text: string) => void,
+  ) => RunnableMachine | Promise<RunnableMachine>;
   /** Finds the configuration file that goes with a command line. */
   readonly readConfig?: (words: readonly string[]) => Promise<ConfigWords | undefined>;
   readonly terminal: Terminal;
@@ -137,12 +142,18 @@ async function runMachine(
   });
 
   let status = 0;
+  let inRaw = false;
   try {
-    machine = await environment.createMachine(config, host);
+    // The guest's cursor may be anywhere in its line.
+    const tell = (text: string) => environment.writeError(`${inRaw ? "\n" : ""}${messages(text, environment)}`);
+    machine = await environment.createMachine(config, host, tell);
     if (config.dumpDtb !== undefined) {
       dumpDeviceTree(config.dumpDtb, machine, environment);
     } else {
-      if (config.chardevs.some((chardev) => chardev.target.type === "stdio")) terminal.enterRaw();
+      if (config.chardevs.some((chardev) => chardev.target.type === "stdio")) {
+        terminal.enterRaw();
+        inRaw = terminal.isTerminal;
+      }
       const reason = ended === undefined ? await machine.run() : undefined;
       status = ended ?? reason?.status ?? 0;
     }
@@ -189,6 +200,12 @@ function dumpDeviceTree(path: string, machine: RunnableMachine, environment: Com
 function message(text: string, kind: string, colour: boolean): string {
   const line = `${kind}${text.replace(/\p{Cc}+/gu, " ")}`;
   return colour ? `\x1b[1mplantain:\x1b[0m ${line}\n` : `plantain: ${line}\n`;
+}
+
+/** A message of several lines: the first is one of Plantain's, the others belong to it. */
+function messages(text: string, { colour }: CommandEnvironment): string {
+  const [first, ...others] = text.split("\n");
+  return message(first!, "", colour.error) + others.map((line) => `${line.replace(/\p{Cc}+/gu, " ")}\n`).join("");
 }
 
 /** A bug: everything that helps to find it. */

@@ -5,16 +5,22 @@ import type { MachineConfig, MachineHost } from "../machine/config.ts";
 import { createMachine } from "../machine/machine.ts";
 import { loadDevice, placedOf } from "../node/device-file.ts";
 import { openTrace } from "../node/trace-file.ts";
+import type { FileDevice } from "../node/watch-devices.ts";
 import type { RunnableMachine } from "./run-command.ts";
 
-/** @throws UserError when a device's file is wrong, or the machine cannot be made */
+/**
+ * @param tell prints what happens to devices that are watched
+ * @throws UserError when a device's file is wrong, or the machine cannot be made
+ */
 export async function startMachine(
   config: MachineConfig,
   host: MachineHost,
   boards: readonly BoardInfo[],
+  tell: (text: string) => void,
 ): Promise<RunnableMachine> {
-  const placed = [];
-  for (const file of config.deviceFiles) placed.push(placedOf(file, await loadDevice(file)));
+  const devices: FileDevice[] = [];
+  for (const file of config.deviceFiles) devices.push({ config: file, loaded: await loadDevice(file) });
+  const placed = devices.map((device) => placedOf(device.config, device.loaded));
   const machine = createMachine(config, { ...host, placed }, boards);
   const ends: (() => void)[] = [];
   const close = () => {
@@ -23,6 +29,10 @@ export async function startMachine(
   };
   try {
     for (const trace of config.traces) ends.push(openTrace(machine, trace));
+    if (config.watch) {
+      const { watchDevices } = await import("../node/watch-devices.ts");
+      ends.push(watchDevices(machine, devices, tell));
+    }
   } catch (error) {
     close();
     throw error;

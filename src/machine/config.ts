@@ -160,6 +160,8 @@ export interface MachineConfig {
   readonly drives: readonly DriveConfig[];
   readonly devices: readonly DeviceConfig[];
   readonly deviceFiles: readonly DeviceFileConfig[];
+  /** Whether saving one of these files swaps the device in the running machine. */
+  readonly watch: boolean;
   readonly traces: readonly TraceConfig[];
   readonly netdevs: readonly NetdevConfig[];
   readonly chardevs: readonly ChardevConfig[];
@@ -193,6 +195,7 @@ export const defaultConfig: MachineConfig = {
   drives: [],
   devices: [],
   deviceFiles: [],
+  watch: false,
   traces: [],
   netdevs: [],
   chardevs: [],

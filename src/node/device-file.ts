@@ -14,13 +14,15 @@ export interface LoadedDevice {
 
 /**
  * Reads the device that a file defines, as the file is now.
- * @throws UserError in one line, with the file's line where there is one
+ * @param files gets the files that it is made of, also when it fails
+ * @throws UserError in one line, with the place in the file where there is one
  */
 export async function loadDevice(
   config: Pick<DeviceFileConfig, "path" | "exportName" | "where">,
+  files = new Set<string>(),
 ): Promise<LoadedDevice> {
   const { path, exportName, where } = config;
-  const { exports, files } = await importFile(path, where);
+  const { exports } = await importFile(path, where, files);
   const devices = Object.entries(exports).filter((entry): entry is [string, DeviceDefinition] =>
     isDefinition(entry[1]),
   );

@@ -17,16 +17,16 @@ const reads = new Map<string, Set<string>>();
 let hooked = false;
 let versions = 0;
 
-/** A module, and the files it was made of: its own and those it imports, but for installed packages. */
+/** A module. */
 export interface ImportedFile {
   readonly exports: Readonly<Record<string, unknown>>;
-  readonly files: ReadonlySet<string>;
 }
 
 /**
  * Imports a file as it is now, even if it was imported before.
  * @param path absolute
- * @param files gets the files that it is made of, those that are not there too; also when it fails
+ * @param files gets the files that it is made of, its own and those it imports, but for installed packages; those that are
+ *   not there too, and also when it fails
  * @throws UserError in one line: what is wrong, and where in the file
  */
 export async function importFile(path: string, where: string, files = new Set<string>()): Promise<ImportedFile> {
@@ -39,7 +39,7 @@ export async function importFile(path: string, where: string, files = new Set<st
   const url = pathToFileURL(path);
   url.searchParams.set(VERSION, version);
   try {
-    return { exports: (await import(url.href)) as Record<string, unknown>, files };
+    return { exports: (await import(url.href)) as Record<string, unknown> };
   } catch (error) {
     throw new UserError(`${where}: ${await problemOf(error, path, files)}`, { cause: error });
   } finally {

@@ -59,6 +59,8 @@ export type Draft = {
   /** `-snapshot`: all drives. */
   snapshot: boolean;
   nographic: boolean;
+  /** `-watch`: devices of files follow their files. */
+  watch: boolean;
   /** `-display` or a like option was given, so nobody expects a console on the terminal by itself. */
   display: boolean;
   /** `-nodefaults`: nothing that was not asked for. */
@@ -87,6 +89,7 @@ export function newDraft(): Draft {
     where: new Map(),
     snapshot: false,
     nographic: false,
+    watch: false,
     display: false,
     nodefaults: false,
     warnings: [],

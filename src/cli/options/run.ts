@@ -68,6 +68,10 @@ export function trace(draft: Draft, value: string, where: string): void {
   draft.traces.push({ device, format, where, ...(path === undefined ? {} : { path }) });
 }
 
+export function watch(draft: Draft): void {
+  draft.watch = true;
+}
+
 export function noReboot(draft: Draft): void {
   draft.rebootAction = "shutdown";
 }

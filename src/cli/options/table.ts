@@ -257,6 +257,12 @@ export const OPTIONS: readonly OptionSpec[] = [
     apply: run.trace,
   },
   {
+    name: "watch",
+    group: "Running",
+    help: "when the file of a device (-device ./my-device.ts) is saved, go on by it at once; a mistake changes nothing",
+    apply: run.watch,
+  },
+  {
     name: "config",
     group: "Running",
     argument: "FILE",

@@ -126,7 +126,8 @@ function codeChanges(old: Life, life: Life): string[] {
   });
   for (const label of before.keys()) if (!now.has(label) && !isListed(label)) changes.push(`- ${label}`);
   // Functions beside the callbacks in setup, which no callback shows.
-  if (changes.length === 0 && textOf(old.design.spec.setup) !== textOf(life.design.spec.setup)) changes.push("setup");
+  const settled = changes.length === 0 && [...before.keys()].join() === [...now.keys()].join();
+  if (settled && textOf(old.design.spec.setup) !== textOf(life.design.spec.setup)) changes.push("setup");
   return [...changes, ...variableChanges(old, life)];
 }
 

@@ -42,7 +42,7 @@ export interface SwapReport {
   readonly changes: readonly string[];
   /** What was there and could not be kept: values that do not fit any more, timers that are gone. */
   readonly losses: readonly string[];
-  /** What the guest was told otherwise when it booted (the device tree, interrupts). It is told the new when it boots again. */
+  /** What the device tree said otherwise when the guest booted; it is told when it boots again. */
   readonly untold: readonly string[];
 }
 
@@ -243,7 +243,8 @@ export class DefinedDevice<R extends RegisterSpecs = RegisterSpecs, S extends ob
       levels,
     );
     this.#inputWanted?.after(0);
-    return { changes, losses, untold: [...unwired.map((name) => `irq ${name} leads nowhere`), ...tree] };
+    losses.push(...unwired.map((name) => `irq ${name} leads nowhere: lines are given out when the machine is made`));
+    return { changes, losses, untold: tree };
   }
 
   /** The node that the guest was given when it booted: from the first swap on, until it is given another one. */
