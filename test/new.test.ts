@@ -22,16 +22,20 @@ describeWithKernelBuild("a folder made by plantain new", (guest, build) => {
   });
   afterAll(() => rmSync(parent, { recursive: true, force: true }));
 
-  /** Runs a script of package.json as npm does: the folder's own programs come first. */
-  function script(name: string): { status: number | null; output: string } {
-    const { scripts } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  /** Runs a script of package.json. */
+  function script(name: string): ReturnType<typeof shell> {
+    return shell(JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).scripts[name]);
+  }
+
+  /** Runs a command as npm does: the folder's own programs come first. */
+  function shell(command: string, where = folder): { status: number | null; output: string } {
     const { PATH = "", HOME = "", PLANTAIN_CACHE } = process.env;
-    const { status, stdout, stderr } = spawnSync(scripts[name], {
-      cwd: folder,
+    const { status, stdout, stderr } = spawnSync(command, {
+      cwd: where,
       shell: true,
       encoding: "utf8",
       env: {
-        PATH: [join(folder, "node_modules", ".bin"), PATH].join(delimiter),
+        PATH: [join(where, "node_modules", ".bin"), PATH].join(delimiter),
         HOME,
         ...(PLANTAIN_CACHE === undefined ? {} : { PLANTAIN_CACHE }),
         NO_COLOR: "1",
@@ -62,6 +66,8 @@ describeWithKernelBuild("a folder made by plantain new", (guest, build) => {
     try {
       await session.logIn();
       expect((await session.run("devmem 0x5000000")).output).toBe("0xDEC0DE01\n");
+      const byHand = "devmem 0x500000C 32 3; devmem 0x5000004 32 1; usleep 10000; devmem 0x5000008";
+      expect((await session.run(byHand)).output).toBe("0x00000002\n");
       const counted = await session.run(
         "insmod /root/driver/switch.ko && echo 10 > /sys/bus/platform/devices/5000000.switch/count",
       );
@@ -72,6 +78,23 @@ describeWithKernelBuild("a folder made by plantain new", (guest, build) => {
     } finally {
       session.kill();
     }
+  });
+
+  test("what docs/first-device.md changes in it works", () => {
+    const page = readFileSync(new URL("../docs/first-device.md", import.meta.url), "utf8");
+    const [whole, register, setUp, example] = [...page.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code]) => code!);
+    const mine = join(parent, "my-device");
+    spawnSync(PLANTAIN, ["new", "my-device"], { cwd: parent });
+    const device = readFileSync(join(mine, "my-device.ts"), "utf8");
+    expect(device).toContain(whole!.replace("    ...\n", ""));
+    const [setUpWas] = /^ {2}setup.*\n/m.exec(device)!;
+    const changed = device.replace(/^ {4}COUNT: .*\n/m, (line) => line + register).replace(setUpWas, setUp!);
+    writeFileSync(join(mine, "my-device.ts"), changed);
+    writeFileSync(join(mine, "my-device.test.ts"), example, { flag: "a" });
+    const tests = shell("vitest run my-device.test.ts", mine);
+    expect(tests.output).toMatch(/Tests +4 passed \(4\)/);
+    expect(shell("tsc", mine)).toEqual({ status: 0, output: "" });
+    expect(shell("plantain header my-device.ts", mine).output).toMatch(/^#define MY_DEVICE_LEFT +0x10 /m);
   });
 
   test("a mistake in the driver is the compiler's first line, in terms of the folder", async () => {
