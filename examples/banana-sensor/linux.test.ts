@@ -1,4 +1,5 @@
-// The sensor used from user space in the booted guest: driver/ gives it to a program by UIO, sensor.c is the program. A fork
+// The sensor used from user space in the booted guest: the module in driver/ gives it to
+// the program there by UIO. A fork
 // for each test; time goes by instructions, so what is measured is the same each time.
 
 import { join } from "node:path";
@@ -23,7 +24,7 @@ describe.skipIf(missing !== undefined)(`banana-sensor from user space${missing ?
       devices: [{ device: bananaSensor, addr: 0x5000000, irq: 41, properties: { ambient: AMBIENT, tau: TAU } }],
       files: {
         [MODULE]: await buildModule(join(import.meta.dirname, "driver"), { headers }),
-        "/bin/sensor": await buildProgram(join(import.meta.dirname, "sensor.c"), { headers }),
+        "/bin/sensor": await buildProgram(join(import.meta.dirname, "driver/sensor.c"), { headers }),
       },
       icount: 3,
     });

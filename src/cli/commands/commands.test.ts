@@ -33,6 +33,8 @@ beforeAll(() => {
     `export const ${name} = defineDevice({ type: "${name}", mmio: { size: 16 }, registers: { R: reg32(0) } });\n`;
   const imports = 'import { defineDevice, reg32 } from "plantain/device";\n';
   writeFileSync(join(folder, "one.ts"), imports + device("one"));
+  writeFileSync(join(folder, "right.s"), "start: li a0, 7\n wfi\n la a1, start\n j start\n");
+  writeFileSync(join(folder, "wrong.s"), "li a0, 7\nmov a1, a0\n");
   writeFileSync(join(folder, "two.ts"), imports + device("one") + device("two"));
 });
 afterAll(() => {
@@ -74,6 +76,13 @@ describe("a mistake is one line, and nothing is made", () => {
     [["header", "one.ts", "gone/one.h"], "header: gone/one.h cannot be written (ENOENT)"],
     [["module"], "module: something is missing: expected plantain module FOLDER"],
     [["module", "--fast", "taken"], "module: --fast: there is no such option: expected plantain module FOLDER"],
+    [["program", "file.s"], "program: file.s: expected a file whose name ends in .c"],
+    [["program", "a.c", "a", "b"], "program: b is too much: expected plantain program FILE.c [OUTPUT]"],
+    [["assemble"], "assemble: something is missing: expected plantain assemble FILE.s [OUTPUT]"],
+    [["assemble", "file"], "assemble: file: expected a file whose name ends in .s"],
+    [["assemble", "gone.s"], "assemble: gone.s cannot be read (ENOENT)"],
+    [["assemble", "wrong.s"], "wrong.s:2: instruction mov is not known, did you mean mv?"],
+    [["assemble", "right.s", "gone/right.bin"], "assemble: gone/right.bin cannot be written (ENOENT)"],
   ] as const)("%j", (words, message) => {
     const before = readdirSync(folder, { recursive: true });
     const { status, error, output } = run(...words);
@@ -157,6 +166,21 @@ describe("header", () => {
     expect(output).toMatch(/^#define TWO_R +0x00$/m);
     expect(run("header", "two.ts#two", "two.h")).toEqual({ status: 0, output: "", error: "" });
     expect(readFileSync(join(folder, "two.h"), "utf8")).toBe(output);
+  });
+});
+
+describe("assemble", () => {
+  test("writes the program as the start of RAM has it", () => {
+    expect(run("assemble", "right.s")).toEqual({
+      status: 0,
+      output: "right.bin: 20 bytes for -bios none -kernel\n",
+      error: "",
+    });
+    expect(run("assemble", "right.s", "other")).toMatchObject({ status: 0 });
+    const bytes = readFileSync(join(folder, "right.bin"));
+    expect(bytes.readUInt32LE(0)).toBe(0x00700513);
+    expect(bytes.readUInt32LE(4)).toBe(0x10500073);
+    expect(readFileSync(join(folder, "other"))).toEqual(bytes);
   });
 });
 

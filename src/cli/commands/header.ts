@@ -1,11 +1,9 @@
 // `plantain header FILE [HEADER]`: the registers of a device for C.
 
-import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { cHeader } from "../../device/c-header.ts";
 import { loadDevice } from "../../node/device-file.ts";
-import { UserError } from "../../util/user-error.ts";
-import { positional } from "./arguments.ts";
+import { positional, writeMade } from "./arguments.ts";
 import type { CommandOutput } from "./table.ts";
 
 /** @throws UserError for a mistake in the words or in the device, or when the header cannot be written */
@@ -19,10 +17,5 @@ export async function header(words: readonly string[], { writeOutput }: CommandO
   });
   const text = cHeader(definition.registerMap);
   if (target === undefined) return writeOutput(text);
-  try {
-    writeFileSync(target, text);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new UserError(`header: ${target} cannot be written (${code ?? message})`, { cause: error });
-  }
+  writeMade("header", target, text);
 }

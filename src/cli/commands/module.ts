@@ -1,13 +1,11 @@
 // `plantain module FOLDER`: kernel modules for the guest.
 
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeModules } from "../../node/guest/build-module.ts";
 import { obtainGuest } from "../../node/guest/guest.ts";
 import { obtainKernelBuild } from "../../node/guest/kernel-build.ts";
-import { UserError } from "../../util/user-error.ts";
 import { toldProgress } from "../config-guest.ts";
-import { positional } from "./arguments.ts";
+import { positional, writeMade } from "./arguments.ts";
 import type { CommandOutput } from "./table.ts";
 
 /** @throws UserError where headers or compiler cannot be had, or with the compiler's first error */
@@ -17,12 +15,7 @@ export async function module(words: readonly string[], { writeOutput }: CommandO
   const build = await obtainKernelBuild(process.env, guest, toldProgress);
   for (const [name, bytes] of await makeModules(folder, build)) {
     const path = join(folder, name);
-    try {
-      writeFileSync(path, bytes);
-    } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      throw new UserError(`module: ${path} cannot be written (${code ?? message})`, { cause: error });
-    }
+    writeMade("module", path, bytes);
     writeOutput(`${path} for Linux ${guest.kernelRelease}\n`);
   }
 }

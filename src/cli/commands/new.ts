@@ -138,7 +138,7 @@ function manifest(name: string, folder: string, version: string): string {
     private: true,
     type: "module",
     scripts: {
-      start: "plantain",
+      start: "plantain --watch",
       test: "vitest run",
       types: "tsc",
       driver: `plantain header ${name}.ts driver/${name}-regs.h && plantain module driver`,

@@ -45,6 +45,25 @@ export const COMMANDS: readonly Command[] = [
     ],
     run: async (words, output) => (await import("./module.ts")).module(words, output),
   },
+  {
+    name: "program",
+    form: "FILE.c [OUTPUT]",
+    help: "compile a program for Plantain's Linux guest; OUTPUT is FILE unless given",
+    details: [
+      "There is no C library: the program begins at _start and calls the kernel itself.",
+      "The compiler is the one that modules are built with.",
+    ],
+    run: async (words, output) => (await import("./program.ts")).program(words, output),
+  },
+  {
+    name: "assemble",
+    form: "FILE.s [OUTPUT]",
+    help: "assemble a program without an operating system, for -bios none -kernel OUTPUT; that is FILE.bin unless given",
+    details: [
+      "It begins at 0x80000000 in machine mode. The language is the GNU assembler's, with one section and no macros.",
+    ],
+    run: async (words, output) => (await import("./assemble.ts")).assembleFile(words, output),
+  },
 ];
 
 /** Whether a command line begins with a word, and which. */

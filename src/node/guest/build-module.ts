@@ -122,10 +122,24 @@ async function runTool({
  * const sensor = await buildProgram("sensor.c", { headers: { "banana-sensor-regs.h": cHeader(bananaSensor.registerMap) } });
  * const vm = await boot({ devices: [...], files: { "/bin/sensor": sensor } });
  */
-export async function buildProgram(source: string, { headers = {} }: BuildModuleOptions = {}): Promise<Uint8Array> {
+export async function buildProgram(source: string, options: BuildModuleOptions = {}): Promise<Uint8Array> {
   const missing = missingGuest("modules");
   if (missing !== undefined) throw new UserError(`buildProgram: ${missing}`);
-  const build = findKernelBuild(process.env, findGuest(process.env) as Guest) as KernelBuild;
+  const guest = findGuest(process.env) as Guest;
+  return await makeProgram(source, findKernelBuild(process.env, guest) as KernelBuild, options);
+}
+
+/**
+ * Compiles a program.
+ *
+ * @returns its bytes
+ * @throws UserError with the compiler's first error
+ */
+export async function makeProgram(
+  source: string,
+  build: KernelBuild,
+  { headers = {} }: BuildModuleOptions = {},
+): Promise<Uint8Array> {
   const work = await mkdtemp(join(tmpdir(), "plantain-program-"));
   try {
     for (const [name, text] of Object.entries(headers)) await writeFile(join(work, name), text);

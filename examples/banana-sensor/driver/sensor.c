@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Uses banana-sensor from user space, through the /dev/uio0 that driver/banana_sensor_uio.c makes of it:
+ * Uses banana-sensor from user space, through the /dev/uio0 that banana_sensor_uio.c makes of it:
  *
  *   sensor poll TIMES MILLIWATTS         heats, polls, and prints each sample: microseconds since it began, then
  *                                        thousandths of a degree
@@ -8,7 +8,7 @@
  *                                        degree), lets it cool by a degree, and so on
  *   sensor wait MILLISECONDS LIMIT       waits for that interrupt, without heating, so long
  *
- * No C library: it is compiled without one and needs none. banana-sensor-regs.h is made from the device's definition.
+ * No C library: `plantain program` compiles it without one. banana-sensor-regs.h is made from the device's definition.
  */
 
 #include "banana-sensor-regs.h"
