@@ -55,8 +55,8 @@ function isPartOf(name: string, here: Parts, there: Parts): boolean {
 }
 
 function noteOf({ access, at }: Readonly<Record<string, string>>): string {
-  const notes = [access, at].filter((note) => note !== undefined && note !== "");
-  return notes.length === 0 ? "" : ` (${notes.join(" at ")})`;
+  const notes = [access ?? "", at === undefined ? "" : `at ${at}`].filter((note) => note !== "");
+  return notes.length === 0 ? "" : ` (${notes.join(" ")})`;
 }
 
 function registersOf({ registers, banks }: RegisterMap): Parts {

@@ -2,14 +2,11 @@
 
 import { describe, expect, test } from "vitest";
 import { testbench } from "../../testing/testbench.ts";
-import { cHeader } from "../c-header.ts";
 import {
   bank,
   constant,
   type DeviceDefinition,
   defineDevice,
-  edge,
-  prop,
   pulse,
   rc,
   reg8,
@@ -21,7 +18,6 @@ import {
   ro,
   rs,
   rw,
-  type SwapEvent,
   sticky,
   unimplemented,
   w1c,
