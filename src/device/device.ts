@@ -11,6 +11,7 @@ import type { IrqLine } from "../util/irq.ts";
 import type { Log } from "../util/log.ts";
 import { UserError } from "../util/user-error.ts";
 import type { FdtContext } from "./fdt-context.ts";
+import type { RegisterNames } from "./register-names.ts";
 
 /** Why a machine stops: `status` is the exit status for the host. */
 export interface ShutdownReason {
@@ -48,6 +49,8 @@ export const sysBusDeviceType: TypeInfo = { name: "sys-bus-device", parent: devi
 export abstract class Device extends QomObject {
   /** The name that the user gave it (`id=`), empty if none. */
   id = "";
+  /** Told of what `guestError` logs, while somebody listens to the device. */
+  readonly guestErrorListeners = new Set<(message: string) => void>();
   #host: DeviceHost | undefined;
   #realized = false;
   readonly #timers: Timer[] = [];
@@ -123,6 +126,7 @@ export abstract class Device extends QomObject {
 
   /** Logs that the guest used the device wrongly. */
   guestError(message: string): void {
+    for (const listener of this.guestErrorListeners) listener(message);
     this.host.log.write("guest_errors", `${this.typeInfo.name}: ${message}`);
   }
 
@@ -160,6 +164,8 @@ interface IrqOutput {
   line: IrqLine | undefined;
   /** The input of the interrupt controller behind the line, where it is one. */
   input: number | undefined;
+  /** What the device said last. */
+  level: boolean;
 }
 
 /** A device on the board's bus: memory-mapped regions, interrupt outputs, a device-tree node. */
@@ -168,6 +174,17 @@ export abstract class SysBusDevice extends Device {
   readonly #irqs: IrqOutput[] = [];
   /** How many of both the constructor made. */
   readonly #constructed = { mmio: 0, irqs: 0 };
+
+  /** Told of every edge of an output, while somebody listens to the device. */
+  readonly irqListeners = new Set<(irq: string, level: boolean) => void>();
+
+  /** What its registers are called, for traces; undefined if nobody says. */
+  registerNames?(): RegisterNames;
+
+  /** The levels of the interrupt outputs by name. */
+  get irqLevels(): Readonly<Record<string, boolean>> {
+    return Object.fromEntries(this.#irqs.map(({ name, level }) => [name, level]));
+  }
 
   /** The regions, in the order of `initMmio`; the board maps them. */
   get mmio(): readonly MemoryRegion[] {
@@ -197,12 +214,18 @@ export abstract class SysBusDevice extends Device {
    * For the constructor or `onRealize`, as `initMmio`.
    */
   protected initIrq(name = `irq${this.#irqs.length}`): IrqLine {
-    return this.#addIrq({ name, line: undefined, input: undefined });
+    return this.#addIrq({ name, line: undefined, input: undefined, level: false });
   }
 
   #addIrq(irq: IrqOutput): IrqLine {
     this.#irqs.push(irq);
-    return (level) => irq.line?.(level);
+    return (level) => {
+      if (level !== irq.level) {
+        irq.level = level;
+        for (const listener of this.irqListeners) listener(irq.name, level);
+      }
+      irq.line?.(level);
+    };
   }
 
   /** Connects interrupt output `n` to a line. @param input which input of the interrupt controller that is */
@@ -224,7 +247,7 @@ export abstract class SysBusDevice extends Device {
     this.#constructed.irqs = outputs.length;
     return outputs.map(({ name, from }) => {
       const { line, input } = (from === undefined ? undefined : before[from]) ?? {};
-      return this.#addIrq({ name, line, input });
+      return this.#addIrq({ name, line, input, level: false });
     });
   }
 

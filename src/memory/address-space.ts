@@ -254,6 +254,7 @@ export class AddressSpace {
     const refusal = io.refusal(offset, size);
     if (refusal !== undefined) return this.#fail("read", addr, size, refusal, mapping);
     if (!io.readable) this.#complain("read", addr, size, "the region cannot be read: it reads as 0", mapping);
+    if (io.taps.length > 0) for (const tap of io.taps) tap.before(false, offset, size, 0, 0);
     io.busy = true;
     let low: number;
     try {
@@ -263,6 +264,7 @@ export class AddressSpace {
       return this.#failed(error, addr);
     }
     io.busy = false;
+    if (io.taps.length > 0) for (const tap of io.taps) tap.after(false, offset, size, low, io.high);
     this.fault = false;
     this.high = io.high;
     return low;
@@ -277,6 +279,7 @@ export class AddressSpace {
     }
     if (!io.writable)
       this.#complain("write", addr, size, "the region cannot be written: the write is ignored", mapping);
+    if (io.taps.length > 0) for (const tap of io.taps) tap.before(true, offset, size, low, high);
     io.busy = true;
     try {
       io.write(offset, size, low, high);
@@ -286,6 +289,7 @@ export class AddressSpace {
       return;
     }
     io.busy = false;
+    if (io.taps.length > 0) for (const tap of io.taps) tap.after(true, offset, size, low, high);
     this.fault = false;
   }
 
@@ -375,6 +379,7 @@ export class AddressSpace {
   /** The access failed because of what the guest did. */
   #fail(what: "read" | "write", addr: number, size: number, reason: string, mapping: Mapping): 0 {
     this.#complain(what, addr, size, reason, mapping);
+    for (const tap of mapping.io?.taps ?? []) tap.refused(what === "write", addr + mapping.bias, size, reason);
     return this.#faultAt(addr);
   }
 

@@ -35,6 +35,16 @@ export interface MemoryRegionOps {
   readonly impl?: AccessConstraints;
 }
 
+/** Who listens to the accesses of a region, as the bus brings them: their size is the one that the guest chose. */
+export interface IoTap {
+  /** Before the callbacks run. `low` and `high`: the value of a write in the bus's byte order. */
+  before(write: boolean, offset: number, size: number, low: number, high: number): void;
+  /** When they have run: the value that was read or written. Not if one threw. */
+  after(write: boolean, offset: number, size: number, low: number, high: number): void;
+  /** The bus refused the access: nothing ran. */
+  refused(write: boolean, offset: number, size: number, reason: string): void;
+}
+
 /**
  * An io region's callbacks with all defaults resolved.
  *
@@ -49,8 +59,8 @@ export class IoCallbacks {
   readonly dmaMax: number;
   readonly implUnaligned: boolean;
   /** Sizes (1, 2, 4 as bits) whose aligned accesses are exactly one call, with nothing to convert. */
-  readonly directReads: number;
-  readonly directWrites: number;
+  directReads = 0;
+  directWrites = 0;
   /** While a callback runs: it may not be entered again, by DMA of the device to itself for instance. */
   busy = false;
   high = 0;
@@ -60,6 +70,7 @@ export class IoCallbacks {
   readonly #writeMin: number;
   readonly #writeMax: number;
   readonly #bigEndian: boolean;
+  #taps: readonly IoTap[] = [];
 
   /** @throws RangeError if a minimum is above its maximum */
   constructor(name: string, ops: MemoryRegionOps) {
@@ -81,8 +92,29 @@ export class IoCallbacks {
     this.#readMin = ops.read === undefined && ops.read64 !== undefined ? 8 : Math.min(implMin, this.#readMax);
     this.#writeMax = ops.write64 === undefined ? Math.min(implMax, 4) : implMax;
     this.#writeMin = ops.write === undefined && ops.write64 !== undefined ? 8 : Math.min(implMin, this.#writeMax);
-    this.directReads = ops.read === undefined ? 0 : this.#directSizes(this.#readMin, this.#readMax);
-    this.directWrites = ops.write === undefined ? 0 : this.#directSizes(this.#writeMin, this.#writeMax);
+    this.#planDirect();
+  }
+
+  /** Those who listen; while there are any, no access is direct. */
+  get taps(): readonly IoTap[] {
+    return this.#taps;
+  }
+
+  /** Lets `tap` hear of every access, until the function that it returns is called. */
+  listen(tap: IoTap): () => void {
+    this.#taps = [...this.#taps, tap];
+    this.#planDirect();
+    return () => {
+      this.#taps = this.#taps.filter((other) => other !== tap);
+      this.#planDirect();
+    };
+  }
+
+  #planDirect(): void {
+    const { read, write } = this.ops;
+    const heard = this.#taps.length > 0;
+    this.directReads = read === undefined || heard ? 0 : this.#directSizes(this.#readMin, this.#readMax);
+    this.directWrites = write === undefined || heard ? 0 : this.#directSizes(this.#writeMin, this.#writeMax);
   }
 
   get readable(): boolean {

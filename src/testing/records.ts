@@ -6,6 +6,7 @@ import {
   type PlacedRegister,
   type RegisterMap,
 } from "../device/model/register-map.ts";
+import type { BusAccess, TraceOrigin } from "../trace/record.ts";
 
 /**
  * An access that a test (or a driver under test) made.
@@ -22,6 +23,14 @@ export interface BenchAccess {
   readonly value: number | bigint;
   /** Virtual time in nanoseconds. */
   readonly time: number;
+  /** Which instruction made it, where a guest did. */
+  readonly origin?: TraceOrigin | undefined;
+  /** What the bus brought, where the device saw other accesses: one of 8 bytes as two of 4. */
+  readonly bus?: BusAccess | undefined;
+  /** There if the bus refused it, and why. */
+  readonly refused?: string | undefined;
+  /** For a write: what the registers held before, by name. */
+  readonly before?: Readonly<Record<string, number | bigint>> | undefined;
 }
 
 /**
@@ -33,6 +42,8 @@ export interface IrqEdge {
   readonly level: boolean;
   /** Virtual time in nanoseconds. */
   readonly time: number;
+  /** Which instruction was the cause, if a guest's was. */
+  readonly origin?: TraceOrigin | undefined;
 }
 
 /**
@@ -44,8 +55,15 @@ export interface DeviceRecords {
   /** Registers by name, as views. */
   readonly registers: object;
   readonly accesses: readonly BenchAccess[];
+  /** Accesses that the bus refused: the device never saw them. */
+  readonly refusals: readonly BenchAccess[];
   readonly edges: readonly IrqEdge[];
   readonly guestErrors: readonly string[];
+  /** The interrupt outputs that were high when the records began. */
+  readonly highAtStart: readonly string[];
+  /** Virtual time when the records began, and until when they go. */
+  readonly begin: number;
+  readonly now: number;
 }
 
 /** Finds registers by offset and name. */
@@ -79,7 +97,14 @@ export function describeAccess(access: BenchAccess, index: RegisterIndex): strin
   const place = register === undefined ? undefined : index.byName.get(register);
   const part = place !== undefined && size * 8 < place.info.width ? ` (${size} bytes at 0x${offset.toString(16)})` : "";
   const where = register ?? `0x${offset.toString(16)} (${size} bytes)`;
-  return `${write ? "write" : "read"} ${where}${part} = ${describeValue(place, value)}`;
+  const what = `${write ? "write" : "read"} ${where}${part}`;
+  if (access.refused !== undefined) return `${what} refused: ${access.refused}${placeText(access)}`;
+  return `${what} = ${describeValue(place, value)}${placeText(access)}`;
+}
+
+/** Where in the guest's program it was: ` [hart 0 dma_start+0x1c]`. */
+export function placeText({ origin }: { readonly origin?: TraceOrigin | undefined }): string {
+  return origin === undefined ? "" : ` [hart ${origin.hart} ${origin.symbol ?? `0x${origin.pc.toString(16)}`}]`;
 }
 
 /** A register's value with its fields: flags that are set by name, others with their values. */

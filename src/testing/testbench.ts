@@ -155,7 +155,10 @@ class Bench implements DeviceHost {
   readonly irq: Record<string, boolean>;
   readonly lines: Readonly<Record<string, BenchLine>>;
   edges: IrqEdge[] = [];
+  highAtStart: string[] = [];
+  begin = 0;
   accesses: BenchAccess[] = [];
+  refusals: BenchAccess[] = [];
   guestErrors: string[] = [];
   unimplemented: string[] = [];
   shutdowns: ShutdownReason[] = [];
@@ -264,16 +267,23 @@ class Bench implements DeviceHost {
   #load(offset: number, size: AccessSize): number | bigint {
     const low = this.memory.load(DEVICE_BASE + offset, size);
     const { fault, high } = this.memory;
-    if (fault) throw new Error(this.#faultOf("read", offset, size));
+    if (fault) {
+      this.#noteRefused(false, offset, size, 0);
+      throw new Error(this.#faultOf("read", offset, size));
+    }
     const bits = this.#swapped((BigInt(high) << 32n) | BigInt(low), size);
     return this.#note(false, offset, size, size === 8 ? bits : Number(bits));
   }
 
   #store(offset: number, size: AccessSize, value: bigint): void {
     const bits = this.#swapped(value, size);
+    const before = this.device.values;
     this.memory.store(DEVICE_BASE + offset, size, Number(bits & 0xffff_ffffn), Number(bits >> 32n));
-    if (this.memory.fault) throw new Error(this.#faultOf("write", offset, size));
-    this.#note(true, offset, size, size === 8 ? value : Number(value));
+    if (this.memory.fault) {
+      this.#noteRefused(true, offset, size, Number(value));
+      throw new Error(this.#faultOf("write", offset, size));
+    }
+    this.#note(true, offset, size, size === 8 ? value : Number(value), before);
   }
 
   /** A driver of a big-endian device swaps the bytes: the bus is little endian. */
@@ -289,10 +299,23 @@ class Bench implements DeviceHost {
     return `access fault: ${what} of ${bytes} at 0x${offset.toString(16)}: ${this.guestErrors.at(-1) ?? "refused"}`;
   }
 
-  #note<V extends number | bigint>(write: boolean, offset: number, size: number, value: V): V {
+  #note<V extends number | bigint>(
+    write: boolean,
+    offset: number,
+    size: number,
+    value: V,
+    before?: BenchAccess["before"],
+  ): V {
     const register = this.#index.at(offset)?.name;
-    this.accesses.push({ write, register, offset, size, value, time: this.now });
+    const access: BenchAccess = { write, register, offset, size, value, time: this.now };
+    this.accesses.push(before === undefined ? access : { ...access, before });
     return value;
+  }
+
+  #noteRefused(write: boolean, offset: number, size: number, value: number): void {
+    const register = this.#index.at(offset)?.name;
+    const refused = this.guestErrors.at(-1) ?? "refused";
+    this.refusals.push({ write, register, offset, size, value, time: this.now, refused });
   }
 
   #unknown(name: string): never {
@@ -314,7 +337,10 @@ class Bench implements DeviceHost {
 
   forget(): void {
     this.edges = [];
+    this.highAtStart = Object.keys(this.irq).filter((name) => this.irq[name]);
+    this.begin = this.now;
     this.accesses = [];
+    this.refusals = [];
     this.guestErrors = [];
     this.unimplemented = [];
     this.shutdowns = [];

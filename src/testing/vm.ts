@@ -2,15 +2,19 @@
 
 import type { OverlayBlock, OverlayState } from "../backend/block-overlay.ts";
 import type { MemoryChardev } from "../backend/chardev-memory.ts";
-import type { Device, ShutdownReason } from "../device/device.ts";
+import type { Device, ShutdownReason, SysBusDevice } from "../device/device.ts";
+import type { DeviceDefinition } from "../device/model/define-device.ts";
 import { DefinedDevice, type SwapReport } from "../device/model/defined-device.ts";
+import type { PropertySpecs } from "../device/model/properties.ts";
 import type { RegisterSpecs } from "../device/model/registers.ts";
+import type { IrqNames, IrqSpecs } from "../device/model/spec.ts";
 import { devicesBelow } from "../device/reset.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { MachineState } from "../machine/snapshot.ts";
 import type { TypeInfo } from "../qom/type-info.ts";
 import { didYouMean } from "../util/nearest.ts";
 import { UserError } from "../util/user-error.ts";
+import { DeviceTrace, type TraceSettings } from "./device-trace.ts";
 import { GuestConsole } from "./guest-console.ts";
 
 /** A machine and what belongs to it alone. */
@@ -32,6 +36,9 @@ export interface VmFactory {
   /** When the last of its machines is gone. */
   close(): void;
 }
+
+/** What can be traced: a device by its definition, id, type, or the board's name for it. */
+export type Traceable = string | { readonly typeInfo: TypeInfo };
 
 /** A machine and its disks at one moment. */
 interface VmState {
@@ -134,6 +141,7 @@ export class Vm implements AsyncDisposable {
   #broken = false;
   #disposed: Promise<void> | undefined;
   #leaving = false;
+  readonly #traces = new Set<DeviceTrace>();
   /** How many want time to pass, which matters to a machine whose runs repeat: it stands still while nobody does. */
   #wanted = 0;
   #resume: (() => void) | undefined;
@@ -192,6 +200,54 @@ export class Vm implements AsyncDisposable {
       );
     const names = devices.flatMap((device) => [device.id, device.typeInfo.name]).filter((known) => known !== "");
     throw new UserError(`the machine has no device "${name}"${didYouMean(name, names)}`);
+  }
+
+  /**
+   * Records what happens to devices: accesses with the guest's place and registers by name, interrupts, DMA, timers. With
+   * `run` until that has ended, otherwise until `stop`; in any case until the machine is disposed of. Of this machine only,
+   * not of forks. While nothing is traced it costs nothing.
+   *
+   * @param which a definition, an id, a type, the board's name (`uart0`, `plic`), or several of them
+   * @throws UserError when there is no such device
+   * @example
+   * const trace = await vm.trace(bananaDma, () => vm.console.run("insmod /lib/banana-dma.ko"));
+   * expect(trace).not.toHaveTouched("KEY");
+   */
+  trace<R extends RegisterSpecs, P extends PropertySpecs, const I extends IrqSpecs, S extends object>(
+    which: DeviceDefinition<R, P, I, S>,
+    settings?: TraceSettings,
+  ): DeviceTrace<R, IrqNames<I>>;
+  trace<R extends RegisterSpecs, P extends PropertySpecs, const I extends IrqSpecs, S extends object>(
+    which: DeviceDefinition<R, P, I, S>,
+    run: () => unknown,
+    settings?: TraceSettings,
+  ): Promise<DeviceTrace<R, IrqNames<I>>>;
+  trace(which: Traceable | readonly Traceable[], settings?: TraceSettings): DeviceTrace;
+  trace(which: Traceable | readonly Traceable[], run: () => unknown, settings?: TraceSettings): Promise<DeviceTrace>;
+  trace(
+    which: Traceable | readonly Traceable[],
+    runOrSettings?: (() => unknown) | TraceSettings,
+    settings?: TraceSettings,
+  ): DeviceTrace | Promise<DeviceTrace> {
+    if (this.#leaving) throw new UserError("this machine was disposed of");
+    const several = Array.isArray(which) ? (which as readonly Traceable[]) : [which as Traceable];
+    const devices = several.map((one) =>
+      typeof one === "string" ? one : (this.device(one as { readonly typeInfo: TypeInfo<Device> }) as SysBusDevice),
+    );
+    const isRun = typeof runOrSettings === "function";
+    const trace = DeviceTrace.start(this.machine, devices, isRun ? settings : runOrSettings);
+    this.#traces.add(trace);
+    return isRun ? this.#traceWhile(trace, runOrSettings) : trace;
+  }
+
+  async #traceWhile(trace: DeviceTrace, run: () => unknown): Promise<DeviceTrace> {
+    try {
+      await run();
+    } finally {
+      trace.stop();
+      this.#traces.delete(trace);
+    }
+    return trace;
   }
 
   /**
@@ -323,6 +379,7 @@ export class Vm implements AsyncDisposable {
     this.machine.stop();
     this.#resume?.();
     await this.ended.catch(() => {});
+    for (const trace of this.#traces) trace.stop();
     this.#parts.console.onOutput = () => {};
     await this.#parts.reconnect?.();
     this.#pool.give(this.#parts, this.#broken);

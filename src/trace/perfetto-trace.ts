@@ -37,6 +37,8 @@ function nameOf(record: TraceRecord): string {
   switch (record.kind) {
     case "access":
       return `${record.write ? "write" : "read"} ${record.registers.map(({ name }) => name).join(" ") || `0x${record.offset.toString(16)}`}`;
+    case "refused":
+      return `refused ${record.write ? "write" : "read"} ${record.registers.join(" ") || `0x${record.offset.toString(16)}`}`;
     case "change":
       return `now ${record.name}`;
     case "dma":
@@ -65,6 +67,8 @@ function argumentsOf(record: TraceRecord): object {
       return { old: hex(record.old), new: hex(record.new), ...at, ...decodeRegister(record.info, record.new) };
     case "dma":
       return { address: hex(record.address), length: record.length, failed: record.failed, ...at };
+    case "refused":
+      return { offset: hex(record.offset), size: record.size, reason: record.reason, ...at };
     case "guestError":
       return { message: record.message, ...at };
     case "swap":

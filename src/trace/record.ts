@@ -18,9 +18,35 @@ export interface TraceOrigin {
   readonly symbol: string | undefined;
 }
 
+/** What the bus brought, where the device saw other accesses: one of 8 bytes as two of 4. In bytes. */
+export interface BusAccess {
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** An access that the bus refused: the device never saw it. */
+export interface RefusedEvent {
+  readonly time: number;
+  readonly write: boolean;
+  readonly offset: number;
+  readonly size: number;
+  /** The registers that it would have reached. */
+  readonly registers: readonly string[];
+  readonly reason: string;
+}
+
+/** What a trace adds to an access. */
+interface AccessContext {
+  /** There if it is another access than the device saw. */
+  readonly bus?: BusAccess;
+  /** For a write: what the registers held before, by name. Only where somebody asked for it. */
+  readonly before?: Readonly<Record<string, number | bigint>>;
+}
+
 /** Something that happened to a device. `origin` is undefined for what no instruction caused: timers, input. */
 export type TraceRecord = { readonly device: string; readonly origin: TraceOrigin | undefined } & (
-  | ({ readonly kind: "access" } & AccessEvent)
+  | ({ readonly kind: "access" } & AccessEvent & AccessContext)
+  | ({ readonly kind: "refused" } & RefusedEvent)
   | ({ readonly kind: "change" } & ChangeEvent)
   | ({ readonly kind: "irq" } & IrqEvent)
   | ({ readonly kind: "dma" } & DmaEvent)

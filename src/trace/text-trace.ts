@@ -17,7 +17,8 @@ export function jsonTrace(print: (text: string) => void): TraceWriter {
   return { write: (record) => print(`${JSON.stringify(jsonOf(record))}\n`) };
 }
 
-function textOf(record: TraceRecord): string {
+/** A record as one line, without the end of the line. */
+export function textOf(record: TraceRecord): string {
   const { device, time, origin } = record;
   const seconds = (time / 1e9).toFixed(9);
   const at = origin === undefined ? "" : ` [hart ${origin.hart} ${origin.symbol ?? hex(origin.pc)}]`;
@@ -27,11 +28,17 @@ function textOf(record: TraceRecord): string {
 function whatOf(record: TraceRecord): string {
   switch (record.kind) {
     case "access": {
-      const { write, registers, offset, size, value } = record;
+      const { write, registers, offset, size, value, bus } = record;
       const names = registers.length === 0 ? `0x${offset.toString(16)}` : registers.map(({ name }) => name).join(" ");
-      const decoded = registers.map((register) => decodedOf(register.info, register.old, register.new)).join(" ");
+      const decoded = registers.map((register) => decodedOf(register.info, register.old, register.new)).filter(Boolean);
       const sign = write ? "=" : "->";
-      return `${write ? "write" : "read"} ${names} ${sign} ${hex(value, size * 2)}${decoded === "" ? "" : ` ${decoded}`}`;
+      const part = bus === undefined ? "" : ` (of ${bus.size} bytes at 0x${bus.offset.toString(16)})`;
+      return `${write ? "write" : "read"} ${names} ${sign} ${[hex(value, size * 2), ...decoded].join(" ")}${part}`;
+    }
+    case "refused": {
+      const { write, registers, offset, size, reason } = record;
+      const names = registers.length === 0 ? "" : ` (${registers.join(" ")})`;
+      return `refused ${write ? "write" : "read"} of ${size} byte${size === 1 ? "" : "s"} at 0x${offset.toString(16)}${names}: ${reason}`;
     }
     case "change":
       return `now ${record.name} = ${hex(record.new, record.info.width / 4)} ${decodedOf(record.info, record.old, record.new)}`.trimEnd();
@@ -77,7 +84,13 @@ function jsonOf({ origin, ...record }: TraceRecord): object {
   });
   switch (record.kind) {
     case "access":
-      return { ...record, ...at, value: hex(record.value), registers: record.registers.map(register) };
+      return {
+        ...record,
+        before: undefined,
+        ...at,
+        value: hex(record.value),
+        registers: record.registers.map(register),
+      };
     case "change": {
       const { info: _info, ...rest } = record;
       return { ...rest, ...at, ...register(record) };

@@ -156,7 +156,7 @@ test("from code, until it is ended; a file", async () => {
 
 test.each([
   ["gadgt", undefined, /^-trace: there is no device "gadgt" \(did you mean "gadget"\?\)$/],
-  ["goldfish-rtc", undefined, /^-trace: goldfish-rtc is no device that defineDevice made/],
+  ["uart1", undefined, /^-trace: there is no device "uart1" \(did you mean "uart0"\?\)$/],
   ["gadget", "no/such/folder", /^-trace: no\/such\/folder cannot be written \(ENOENT\)$/],
 ])("%s to %s: one line", (device, path, message) => {
   const config = { device, format: "text", where: "-trace", ...(path === undefined ? {} : { path }) } as const;

@@ -7,8 +7,10 @@ import type { TraceWriter } from "./record.ts";
 export interface VcdDevice {
   readonly name: string;
   readonly registerMap: RegisterMap;
-  /** Values by register. */
+  /** Values by register, those that are known. */
   readonly registers: Readonly<Record<string, number | bigint>>;
+  /** Levels by interrupt output. */
+  readonly irqs: Readonly<Record<string, boolean>>;
 }
 
 /** Bits of a register. */
@@ -34,7 +36,7 @@ export function vcdTrace(devices: readonly VcdDevice[], print: (text: string) =>
   let count = 0;
   let declarations = "";
   const declare = (name: string, width: number, lsb: number, field?: string): Signal => {
-    const signal = { code: codeOf(count++), width, place: { lsb, size: width }, field, shown: 0n };
+    const signal: Signal = { code: codeOf(count++), width, place: { lsb, size: width }, field, shown: undefined };
     // Brackets would be taken for a range of bits.
     declarations += `$var wire ${width} ${signal.code} ${name.replaceAll("[", "_").replaceAll("]", "")} $end\n`;
     return signal;
@@ -47,16 +49,16 @@ export function vcdTrace(devices: readonly VcdDevice[], print: (text: string) =>
     for (const { name } of registerMap.irqs) irqs.set(`${device} ${name}`, declare(`irq.${name}`, 1, 0));
     declarations += "$upscope $end\n";
   }
-  const initial: string[] = [];
-  for (const { name: device, registers: values } of devices) {
+  for (const { name: device, registers: values, irqs: levels } of devices) {
     for (const [name, value] of Object.entries(values)) {
-      for (const signal of registers.get(`${device} ${name}`) ?? []) {
-        signal.shown = bitsOf(signal, value);
-        initial.push(lineOf(signal));
-      }
+      for (const signal of registers.get(`${device} ${name}`) ?? []) signal.shown = bitsOf(signal, value);
+    }
+    for (const [name, level] of Object.entries(levels)) {
+      const signal = irqs.get(`${device} ${name}`);
+      if (signal !== undefined) signal.shown = level ? 1n : 0n;
     }
   }
-  for (const signal of irqs.values()) initial.push(lineOf(signal));
+  const initial = [...[...registers.values()].flat(), ...irqs.values()].map(lineOf);
   print(`$timescale 1ns $end\n${declarations}$enddefinitions $end\n#0\n$dumpvars\n${initial.join("")}$end\n`);
 
   let time = 0;

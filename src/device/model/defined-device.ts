@@ -97,6 +97,11 @@ export class DefinedDevice<R extends RegisterSpecs = RegisterSpecs, S extends ob
     return this.#design.layout.map;
   }
 
+  /** What the registers hold, by name: `{ "CH[0].CTRL": 3 }`. Reading it has no effects. */
+  get values(): Readonly<Record<string, number | bigint>> {
+    return valuesOf(this.#running.model.file);
+  }
+
   /** The model's own variables. */
   get state(): S {
     return (this.#life?.state ?? {}) as S;

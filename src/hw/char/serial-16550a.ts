@@ -4,6 +4,7 @@
 import type { Chardev, ChardevEvent, ChardevFrontend } from "../../backend/chardev.ts";
 import { SysBusDevice, sysBusDeviceType } from "../../device/device.ts";
 import type { FdtContext } from "../../device/fdt-context.ts";
+import type { RegisterNames } from "../../device/register-names.ts";
 import { checkState } from "../../device/snapshot.ts";
 import { cells, cells64 } from "../../fdt/fdt-node.ts";
 import { MemoryRegion } from "../../memory/region.ts";
@@ -11,6 +12,7 @@ import type { TypeInfo } from "../../qom/type-info.ts";
 import type { Timer } from "../../util/clock.ts";
 import type { IrqLine } from "../../util/irq.ts";
 import { UserError } from "../../util/user-error.ts";
+import { serialRegisters } from "./serial-16550a-registers.ts";
 import { SerialFifo, type SerialFifoState } from "./serial-fifo.ts";
 
 const REGISTERS = 8;
@@ -403,7 +405,11 @@ class Serial16550a extends SysBusDevice implements ChardevFrontend {
     return Math.ceil((clocks * NS_PER_SECOND) / this.#clockFrequency);
   }
 
-  // --- snapshot, device tree
+  // --- traces, snapshot, device tree
+
+  override registerNames(): RegisterNames {
+    return serialRegisters(this.typeInfo.name, this.irqNames, this.#regshift, () => this.#divisorAccess);
+  }
 
   override save(): SerialState {
     return {

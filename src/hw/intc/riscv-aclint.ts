@@ -3,6 +3,9 @@
 
 import { SysBusDevice, sysBusDeviceType } from "../../device/device.ts";
 import type { FdtContext } from "../../device/fdt-context.ts";
+import { rw } from "../../device/model/fields.ts";
+import { reg32, reg64, regs } from "../../device/model/registers.ts";
+import { type RegisterNames, registerNames } from "../../device/register-names.ts";
 import { checkState } from "../../device/snapshot.ts";
 import { cells, cells64 } from "../../fdt/fdt-node.ts";
 import { MemoryRegion } from "../../memory/region.ts";
@@ -101,6 +104,13 @@ class AclintSwi extends SysBusDevice {
 
   #update(): void {
     for (const [hart, output] of this.#outputs.entries()) output(this.#msip[hart] !== 0);
+  }
+
+  override registerNames(): RegisterNames {
+    const msip = reg32(0, { fields: { MSIP: rw(0) } });
+    return registerNames({ type: this.typeInfo.name, irqs: this.irqNames, size: SWI_SIZE }, [
+      { msip: regs(this.#msip.length, 4, msip) },
+    ]);
   }
 
   override save(): SwiState {
@@ -262,6 +272,12 @@ export class AclintMtimer extends SysBusDevice {
     if (left > 0 && left * this.#nsPerTick < MAX_DELAY_NS) timer.at((now + left) * this.#nsPerTick);
     else timer.cancel();
     this.#outputs[hart]!(left <= 0);
+  }
+
+  override registerNames(): RegisterNames {
+    return registerNames({ type: this.typeInfo.name, irqs: this.irqNames, size: MTIMER_SIZE }, [
+      { mtimecmp: regs(this.#mtimecmp.length, 8, reg64(0)), mtime: reg64(MTIME) },
+    ]);
   }
 
   override save(): MtimerState {

@@ -3,6 +3,8 @@
 
 import { SysBusDevice, sysBusDeviceType } from "../../device/device.ts";
 import type { FdtContext } from "../../device/fdt-context.ts";
+import { bank, reg32, regs } from "../../device/model/registers.ts";
+import { type RegisterNames, registerNames } from "../../device/register-names.ts";
 import { checkState } from "../../device/snapshot.ts";
 import { cells, cells64 } from "../../fdt/fdt-node.ts";
 import { MemoryRegion } from "../../memory/region.ts";
@@ -315,6 +317,23 @@ export class SifivePlic extends SysBusDevice {
         `${name}.aperture-size: ${size} bytes do not hold ${this.#contexts.length} contexts, expected at least ${needed}`,
       );
     }
+  }
+
+  /** Contexts in the order of the outputs: two for each hart, M before S, on the usual board. */
+  override registerNames(): RegisterNames {
+    const contexts = this.#contexts.length;
+    const word = { access: "ro" } as const;
+    return registerNames({ type: this.typeInfo.name, irqs: this.irqNames, size: this.getNumber("aperture-size") }, [
+      {
+        PRIORITY: regs(this.#numSources + 1, 4, reg32(0)),
+        PENDING: regs(this.#words, 4, reg32(PENDING_BASE, word)),
+        ENABLE: bank(contexts, 1 << ENABLE_SHIFT, ENABLE_BASE, { SOURCES: regs(this.#words, 4, reg32(0)) }),
+        CONTEXT: bank(contexts, 1 << CONTEXT_SHIFT, CONTEXT_BASE, {
+          THRESHOLD: reg32(THRESHOLD),
+          CLAIM: reg32(CLAIM_COMPLETE),
+        }),
+      },
+    ]);
   }
 
   override save(): PlicState {

@@ -2,6 +2,8 @@
 // the article makes it, step by step: docs/devices/banana-rom.md has both side by side.
 
 import { type DeviceHost, SysBusDevice, sysBusDeviceType } from "../../device/device.ts";
+import { reg32 } from "../../device/model/registers.ts";
+import { type RegisterNames, registerNames } from "../../device/register-names.ts";
 import { MemoryRegion } from "../../memory/region.ts";
 import type { TypeInfo } from "../../qom/type-info.ts";
 import { createObject } from "../../qom/type-registry.ts";
@@ -28,6 +30,11 @@ class BananaRom extends SysBusDevice {
     super(type);
     // There is no write callback: the memory layer logs a write as a guest error and ignores it.
     this.initMmio(MemoryRegion.io("banana-rom", REGION_SIZE, { read: (offset) => this.#read(offset) }));
+  }
+
+  override registerNames(): RegisterNames {
+    const { name: type } = this.typeInfo;
+    return registerNames({ type, irqs: [], size: REGION_SIZE }, [{ CHIP_ID: reg32(CHIP_ID_OFFSET, { access: "ro" }) }]);
   }
 
   #read(offset: number): number {

@@ -3,6 +3,9 @@
 
 import { SysBusDevice, sysBusDeviceType } from "../../device/device.ts";
 import type { FdtContext } from "../../device/fdt-context.ts";
+import { rw } from "../../device/model/fields.ts";
+import { reg32 } from "../../device/model/registers.ts";
+import { type RegisterNames, registerNames } from "../../device/register-names.ts";
 import { cells64 } from "../../fdt/fdt-node.ts";
 import { MemoryRegion } from "../../memory/region.ts";
 import type { TypeInfo } from "../../qom/type-info.ts";
@@ -45,6 +48,13 @@ class SifiveTest extends SysBusDevice {
     } else {
       this.guestError(`write of 0x${value.toString(16)} at offset 0x${offset.toString(16)} asks for nothing known`);
     }
+  }
+
+  override registerNames(): RegisterNames {
+    const request = { NONE: 0, FAIL, PASS, RESET };
+    return registerNames({ type: this.typeInfo.name, irqs: [], size: REGION_SIZE }, [
+      { FINISH: reg32(0, { fields: { REQUEST: rw([15, 0], request), STATUS: rw([31, 16]) } }) },
+    ]);
   }
 
   override describe(context: FdtContext): void {

@@ -3,6 +3,9 @@
 
 import { SysBusDevice, sysBusDeviceType } from "../../device/device.ts";
 import type { FdtContext } from "../../device/fdt-context.ts";
+import { rw } from "../../device/model/fields.ts";
+import { reg32 } from "../../device/model/registers.ts";
+import { type RegisterNames, registerNames } from "../../device/register-names.ts";
 import { checkState } from "../../device/snapshot.ts";
 import { cells, cells64 } from "../../fdt/fdt-node.ts";
 import { MemoryRegion } from "../../memory/region.ts";
@@ -173,6 +176,22 @@ class GoldfishRtc extends SysBusDevice {
 
   #update(): void {
     this.#irq(this.#irqPending && this.#irqEnabled);
+  }
+
+  override registerNames(): RegisterNames {
+    const [read, write] = [{ access: "ro" }, { access: "wo" }] as const;
+    return registerNames({ type: this.typeInfo.name, irqs: this.irqNames, size: REGION_SIZE }, [
+      {
+        TIME_LOW: reg32(Register.TIME_LOW),
+        TIME_HIGH: reg32(Register.TIME_HIGH),
+        ALARM_LOW: reg32(Register.ALARM_LOW),
+        ALARM_HIGH: reg32(Register.ALARM_HIGH),
+        IRQ_ENABLED: reg32(Register.IRQ_ENABLED, { fields: { ENABLED: rw(0) } }),
+        CLEAR_ALARM: reg32(Register.CLEAR_ALARM, write),
+        ALARM_STATUS: reg32(Register.ALARM_STATUS, read),
+        CLEAR_INTERRUPT: reg32(Register.CLEAR_INTERRUPT, write),
+      },
+    ]);
   }
 
   override save(): RtcState {

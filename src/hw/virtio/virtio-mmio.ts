@@ -3,6 +3,7 @@
 
 import { SysBusDevice, sysBusDeviceType } from "../../device/device.ts";
 import type { FdtContext } from "../../device/fdt-context.ts";
+import type { RegisterNames } from "../../device/register-names.ts";
 import { checkState } from "../../device/snapshot.ts";
 import { cells, cells64 } from "../../fdt/fdt-node.ts";
 import { MemoryRegion } from "../../memory/region.ts";
@@ -10,6 +11,7 @@ import type { TypeInfo } from "../../qom/type-info.ts";
 import type { IrqLine } from "../../util/irq.ts";
 import { UserError } from "../../util/user-error.ts";
 import type { VirtioDevice } from "./virtio-device.ts";
+import { virtioMmioRegisters } from "./virtio-mmio-registers.ts";
 import { MAX_QUEUE_SIZE, VirtioFeature } from "./virtio-spec.ts";
 import type { VirtioTransport } from "./virtio-transport.ts";
 import type { Virtqueue } from "./virtqueue.ts";
@@ -238,6 +240,10 @@ export class VirtioMmio extends SysBusDevice implements VirtioTransport {
     this.#queueSel = state.queueSel;
     this.#setups = new Map(structuredClone(state.setups));
     this.#irq(this.#interruptStatus !== 0);
+  }
+
+  override registerNames(): RegisterNames {
+    return virtioMmioRegisters(this.typeInfo.name, this.irqNames, REGION_SIZE, Reg);
   }
 
   // --- registers
