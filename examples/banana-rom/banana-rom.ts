@@ -4,5 +4,6 @@ import { defineDevice } from "plantain/device";
 export const bananaRom = defineDevice({
   type: "banana-rom",
   description: "read-only chip identification",
+  compatible: "acme,banana-rom",
   mmio: { size: 0x100, read: (offset) => (offset === 0 ? 0xba000001 : 0xdeadbeef) },
 });
