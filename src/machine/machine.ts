@@ -166,6 +166,9 @@ export class Machine {
       this.#sleeper.wake();
       if (this.#time.exact) this.#running?.leave();
     };
+    this.engine.onSlow = () => {
+      if (this.#time.tooLong()) this.#running?.leave();
+    };
     if (config.accel === "jit")
       this.#regions = new RegionCache(this.engine, (host.compiler ?? inlineCompiler)(this.engine), log);
     this.#reset();

@@ -17,23 +17,33 @@ export interface MachineTime {
   sliceEnds(instructions: number, ns: number): void;
   /** Nothing runs until `deadline`, or until somebody wakes the sleeper. */
   idle(deadline: number, sleeper: Sleeper): Promise<void>;
+  /** Whether the turn that runs takes longer than it should, and may end early. */
+  tooLong(): boolean;
   /** Whether an event earlier than planned must end the slice that runs. */
   readonly exact: boolean;
 }
 
 /** Host time between looks at the outside world: input is answered within this, and the look costs nothing against it. */
 export const SLICE_NS = 2_000_000;
-/** Instructions of the first slice, before the speed of this host is known, and bounds for later ones. */
+/**
+ * Instructions of the first slice, before the speed of this host is known, and bounds for later ones. The guest may turn
+ * from fast code to slow in any slice: the longest takes less than 100 ms where each instruction takes 200 ns.
+ */
 const FIRST_SLICE = 100_000;
 const MIN_SLICE = 10_000;
-const MAX_SLICE = 20_000_000;
+const MAX_SLICE = 400_000;
+/** The shortest time over which a speed is measured. */
+const MEASURED_NS = 50_000;
 
 /** Time by the host's clock. `monotonic` is in nanoseconds. */
 export function realTime(monotonic: () => number): MachineTime {
   let origin = monotonic();
   const now = () => Math.floor(monotonic() - origin);
-  /** Instructions per nanosecond, as seen lately. */
+  /** Instructions per nanosecond, as seen lately; and what it is measured from, several slices if they are short. */
   let speed = 0;
+  let instructions = 0;
+  let time = 0;
+  let started = 0;
   return {
     now,
     set(ns) {
@@ -44,11 +54,20 @@ export function realTime(monotonic: () => number): MachineTime {
       const wanted = speed === 0 ? FIRST_SLICE : speed * Math.min(SLICE_NS, deadline - now());
       return Math.max(MIN_SLICE, Math.min(MAX_SLICE, Math.floor(wanted / harts)));
     },
-    turn() {},
+    turn() {
+      started = monotonic();
+    },
+    tooLong: () => monotonic() - started > SLICE_NS,
     turnEnds() {},
-    sliceEnds(instructions, ns) {
-      // Short slices say little of the speed.
-      if (ns > 50_000) speed = speed === 0 ? instructions / ns : speed * 0.8 + (instructions / ns) * 0.2;
+    sliceEnds(done, ns) {
+      instructions += done;
+      time += ns;
+      if (time < MEASURED_NS) return;
+      const measured = instructions / time;
+      // Slower counts at once: the next slice must not be too long as well.
+      speed = speed === 0 || measured < speed ? measured : speed * 0.8 + measured * 0.2;
+      instructions = 0;
+      time = 0;
     },
     idle: (deadline, sleeper) => sleeper.sleep(deadline - now()),
   };
@@ -87,6 +106,8 @@ export function instructionTime(shift: number, sleep: boolean): MachineTime {
       remaining = undefined;
       passed += (given - left) * perInstruction;
     },
+    // Turns end where they must, or harts would take them at other places in other runs.
+    tooLong: () => false,
     sliceEnds() {},
     async idle(deadline, sleeper) {
       if (deadline === Infinity) {

@@ -42,7 +42,7 @@ import {
 } from "./layout.ts";
 import { mmuFunctions } from "./mmu.ts";
 import { regionFunctions } from "./regions.ts";
-import { systemFunctions } from "./system.ts";
+import { CSR_OK, CSR_RESYNC, systemFunctions } from "./system.ts";
 import { trapFunctions } from "./traps.ts";
 
 export interface EngineOptions {
@@ -95,6 +95,9 @@ const IMPORTS: readonly [string, readonly (typeof I32 | typeof F64)[], boolean][
   ["hot", [I, I, I], false],
 ];
 
+/** Of this many calls of the host that take a microsecond or more, one is reported by `onSlow`. A power of two. */
+const SLOW_CALLS = 32;
+
 /** What translates hot code (src/jit), as the engine knows it. */
 export interface Tier1 {
   /** The operation at `ip` of the decoded page was jumped to HOT_COUNT times; the hart's pc is there. */
@@ -139,6 +142,9 @@ export class Engine {
   tier1: Tier1 | undefined;
   /** Called for each trap while a hart's `traceTraps` is set: cause and tval are in S.fa and S.fb. */
   onTrap: (hart: Hart) => void = () => {};
+  /** Called now and then while a hart makes the host work: its slice may take longer than expected. */
+  onSlow: () => void = () => {};
+  private slowCalls = 0;
 
   readonly view: DataView;
   readonly u8: Uint8Array;
@@ -327,6 +333,11 @@ export class Engine {
     return second === 0 ? low : low | (this.view.getUint16(second, true) << 16);
   }
 
+  private slow(): void {
+    this.slowCalls++;
+    if ((this.slowCalls & (SLOW_CALLS - 1)) === 0) this.onSlow();
+  }
+
   hartAt(h: number): Hart {
     return this.harts[(h - this.layout.harts) / HART_STRIDE]!;
   }
@@ -335,29 +346,48 @@ export class Engine {
     const { space, i32, u32 } = this;
     const env: Record<string, (...args: number[]) => number | undefined> = {
       mmioLoad: (h, address, size) => {
+        this.slow();
         const low = space.load(address!, size as AccessSize);
         if (size === 8) i32[(h! + S.ioHigh.offset) >> 2] = space.high;
         if (space.fault) i32[(h! + S.ioFault.offset) >> 2] = 1 + Math.max(0, space.faultAddress - address!);
         return low;
       },
       mmioStore: (h, address, size) => {
+        this.slow();
         const at = (h! + S.ioValue.offset) >> 2;
         space.store(address!, size as AccessSize, u32[at]!, u32[at + 1]!);
         if (space.fault) i32[(h! + S.ioFault.offset) >> 2] = 1 + Math.max(0, space.faultAddress - address!);
         return undefined;
       },
       decode: (page, ip) => void this.decoder.decode(page!, ip!),
-      newCodePage: (host) => this.newCodePage(host! >>> 0),
-      fetchSingle: (h) => this.fetchSingle(h!),
+      newCodePage: (host) => {
+        this.slow();
+        return this.newCodePage(host! >>> 0);
+      },
+      fetchSingle: (h) => {
+        this.slow();
+        return this.fetchSingle(h!);
+      },
       rawInstruction: (h) => this.rawInstruction(h!),
-      codeWritten: (host, length) => void this.codeWritten(host! >>> 0, length!),
+      codeWritten: (host, length) => {
+        this.slow();
+        this.codeWritten(host! >>> 0, length!);
+        return undefined;
+      },
       csrSlow: (h, csr, operation, writes) => {
         const hart = this.hartAt(h!);
-        return accessCsr(hart, csr!, operation!, hart.get64(S.fa), writes !== 0);
+        this.slow();
+        const status = accessCsr(hart, csr!, operation!, hart.get64(S.fa), writes !== 0);
+        // Code that only reads CSRs would not look at `attention`.
+        return status === CSR_OK && hart.get32(S.attention) !== 0 ? CSR_RESYNC : status;
       },
       softfloat: (h, code, rm) => void this.hartAt(h!).softfloat(code!, rm!),
       hot: (h, page, ip) => void this.tier1?.hot(this.hartAt(h!), page!, ip!),
-      traceTrap: (h) => void this.onTrap(this.hartAt(h!)),
+      traceTrap: (h) => {
+        this.slow();
+        this.onTrap(this.hartAt(h!));
+        return undefined;
+      },
     };
     const key = JSON.stringify([this.layout, hotCount, this.fused]);
     const module = modules.get(key) ?? this.compile(pages, hotCount);

@@ -404,6 +404,8 @@ export function interpreterFunction(
           S.instretEnd.set(h, i64.sub(S.instretEnd.get(h), 1)),
           br(attend),
         ]),
+        // Making a decoded page takes long enough to be asked to leave for it.
+        br(attend, S.attention.get(h)),
       ],
     ),
     set(ip, i32.add(page, i32.shl(i32.and(i32.wrap(pcLocal), 4094), 3))),
@@ -427,6 +429,7 @@ export function interpreterFunction(
         S.pc.set(h, currentPc),
         set(entry, call(I32, "fetchSingle", h)),
         iff(i32.eqz(entry), [set(budget, i32.sub(budget, 1)), br(faulted)]),
+        iff(S.attention.get(h), [set(pcLocal, currentPc), br(attend)]),
         set(ip, i32.add(i32.sub(ip, page), entry)),
         set(page, entry),
         br(next),
