@@ -1,5 +1,6 @@
-// `plantain new NAME`: a folder with a device, its tests, a machine and a Linux driver, from templates/device. The folder can
-// be used at once, without a network: node_modules has links to this Plantain and to the tools that it has itself.
+// `plantain new NAME`: a folder with a device, its tests, a machine and a Linux driver, from templates/device. Made by a
+// checkout it can be used at once, without a network: node_modules has links to it and to the tools that it has itself.
+// docs/design/new.md.
 
 import {
   existsSync,
@@ -41,7 +42,7 @@ export async function newDevice(words: readonly string[], { writeOutput, version
   try {
     for (const [file, text] of files) writeNew(join(folder, file), text);
     writeNew(join(folder, "package.json"), manifest(name, folder, version()));
-    linkPackages(folder);
+    if (isCheckout()) linkPackages(folder);
     const { definition } = await loadDevice({ path: join(folder, `${name}.ts`), where: "new" });
     writeNew(join(folder, "driver", `${name}-regs.h`), cHeader(definition.registerMap));
   } catch (error) {
@@ -50,7 +51,7 @@ export async function newDevice(words: readonly string[], { writeOutput, version
     if (isNew) rmSync(folder, { recursive: true, force: true });
     throw cannotBeMade(path, error);
   }
-  writeOutput(farewell(name, path, existsSync(join(folder, "node_modules", "vitest"))));
+  writeOutput(farewell(name, path, existsSync(join(folder, "node_modules"))));
 }
 
 function checkName(name: string, path: string): void {
@@ -150,7 +151,10 @@ function manifest(name: string, folder: string, version: string): string {
 
 const isCheckout = (): boolean => existsSync(join(ROOT, "src"));
 
-/** What `npm install` would bring, as links to what is here already. What is not here is left to npm. */
+/**
+ * What `npm install` would bring, as links into the checkout. An installed package cannot do that: it has no tools, and its
+ * matchers look for Vitest from where it really is.
+ */
 function linkPackages(folder: string): void {
   const modules = join(folder, "node_modules");
   const link = (target: string, path: string): void => {
@@ -173,7 +177,7 @@ function farewell(name: string, path: string, complete: boolean): string {
     `${path} has a device (${name}.ts), its tests, a machine (plantain.config.ts) and a Linux driver (driver/).`,
     "",
     `  cd ${path}`,
-    ...(complete ? [] : ["  npm install       brings Vitest and TypeScript"]),
+    ...(complete ? [] : ["  npm install       brings what tests and types need"]),
     "  npm start         boots Linux with the device on the board",
     "  npm test          tests it",
     "  npm run driver    builds the driver",
