@@ -4,7 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { defineDevice, pulse, reg32, ro, rw, w1c } from "../device/index.ts";
+import { type DefinedDevice, defineDevice, pulse, reg32, ro, rw, w1c } from "../device/index.ts";
+import { devicesBelow } from "../device/reset.ts";
 import { assemble } from "../isa/assembler.ts";
 import type { Machine } from "../machine/machine.ts";
 import { bareMachine } from "../machine/machine-for-tests.ts";
@@ -162,3 +163,55 @@ test.each([
   const config = { device, format: "text", where: "-trace", ...(path === undefined ? {} : { path }) } as const;
   expect(() => openTrace(machine, config)).toThrow(message);
 });
+
+/** The gadget with other places for its fields, one field less, and a register more. */
+const moved = defineDevice({
+  type: "gadget",
+  mmio: { size: 0x100 },
+  irqs: ["done"],
+  registers: {
+    CTRL: reg32(0, { fields: { START: pulse(0) } }),
+    STATUS: reg32(4, { fields: { DONE: w1c(4) } }),
+    MORE: reg32(8),
+  },
+  setup: ({ regs: { STATUS }, irq }) => irq.done(() => STATUS.DONE),
+});
+
+test.each(["text", "jsonl", "vcd", "perfetto"] as const)(
+  "a swap of the definition shows, and the trace goes on (%s)",
+  async (format) => {
+    let text = "";
+    const trace = traceTo(machine, "g0", format, (more) => {
+      text += more;
+    });
+    machine.events.timer("middle", () => machine.stop()).at(1200);
+    await machine.run();
+    const [device] = devicesBelow(machine.board.object).filter((each) => each.id === "g0");
+    const before = text.length;
+    machine.swap(device as DefinedDevice, moved);
+    const after = text.slice(before);
+    machine.memory.writeBytes(0x500_0008n, Uint8Array.of(1, 0, 0, 0));
+    const later = text.slice(before + after.length);
+    trace.end();
+    if (format === "text") {
+      expect(after).toContain("g0: another definition: ");
+      expect(later).toContain("write MORE = 0x00000001");
+    }
+    if (format === "jsonl") {
+      expect(JSON.parse(after.split("\n")[0]!)).toMatchObject({
+        kind: "swap",
+        device: "g0",
+        registers: { MORE: "0x0" },
+      });
+      expect(JSON.parse(later).registers[0].name).toBe("MORE");
+    }
+    if (format === "perfetto") expect(JSON.parse(text).at(-2).name).toBe("another definition");
+    if (format === "vcd") {
+      const code = (name: string) => RegExp(`\\$var wire \\d+ (\\S+) ${name} \\$end`).exec(text)![1]!;
+      // MODE and BUSY are gone; what is left of the others is at its new place.
+      expect(after).toContain(`bx ${code("CTRL.MODE")}\n`);
+      expect(after).toContain(`x${code("STATUS.BUSY")}\n`);
+      expect(later).toBe("");
+    }
+  },
+);
