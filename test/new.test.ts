@@ -90,7 +90,7 @@ describeWithKernelBuild("a folder made by plantain new", (guest, build) => {
     const [setUpWas] = /^ {2}setup.*\n/m.exec(device)!;
     const changed = device.replace(/^ {4}COUNT: .*\n/m, (line) => line + register).replace(setUpWas, setUp!);
     writeFileSync(join(mine, "my-device.ts"), changed);
-    writeFileSync(join(mine, "my-device.test.ts"), example, { flag: "a" });
+    writeFileSync(join(mine, "my-device.test.ts"), example!, { flag: "a" });
     const tests = shell("vitest run my-device.test.ts", mine);
     expect(tests.output).toMatch(/Tests +4 passed \(4\)/);
     expect(shell("tsc", mine)).toEqual({ status: 0, output: "" });
