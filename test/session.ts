@@ -25,6 +25,7 @@ export class Session {
   #output = "";
   #seen = 0;
   #errors = "";
+  #errorsSeen = 0;
   #hear = () => {};
   readonly #end: Promise<number | null>;
   #ended = false;
@@ -80,6 +81,21 @@ export class Session {
       }
       if (this.#ended)
         throw new Error(`the machine ended before it said ${pattern}; its last words:\n${this.lastWords}`);
+      await new Promise<void>((resolve) => {
+        this.#hear = resolve;
+      });
+    }
+  }
+
+  /** Waits until what standard error says after the last match has `pattern`. */
+  async untilError(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this.#errors.slice(this.#errorsSeen));
+      if (match !== null) {
+        this.#errorsSeen += match.index + match[0].length;
+        return match;
+      }
+      if (this.#ended) throw new Error(`the machine ended before ${pattern}; its last words:\n${this.lastWords}`);
       await new Promise<void>((resolve) => {
         this.#hear = resolve;
       });
