@@ -13,25 +13,59 @@ import type {
 import { decodeRegister, type PlacedRegister } from "../device/model/register-map.ts";
 import type { IrqNames, IrqSpecs } from "../device/model/spec.ts";
 import { didYouMean } from "../util/nearest.ts";
-import { type BenchAccess, type DeviceRecords, describeAccess, describeValue, RegisterIndex } from "./records.ts";
+import { type AnyExpected, checkExpected, compareAll, describeComparison, findInOrder } from "./access-pattern.ts";
+import { type AnyCondition, touches, unacknowledged, writesWhile } from "./conduct.ts";
+import type { DeviceTrace } from "./device-trace.ts";
+import { type MisuseKind, misuses } from "./misuse.ts";
+import { type DeviceRecords, describeValue, RegisterIndex } from "./records.ts";
 import type { Testbench } from "./testbench.ts";
+
+/** What decides about a value itself: a function, or Vitest's `expect.any(Number)` and its like. */
+type Decides<V> = ((value: Exclude<V, undefined>) => boolean) | { asymmetricMatch(value: unknown): boolean };
+
+/** For a whole value: a number or bigint, which of them only the name says. */
+// biome-ignore lint/suspicious/noExplicitAny: with a type for each name the compiler would find none for the function
+type DecidesWhole = Decides<any>;
+
+/** A value to expect, or some fields by name. */
+type Pattern<V> = V extends number | bigint ? V | DecidesWhole : { readonly [K in keyof V]: V[K] | Decides<V[K]> };
+
+/** `repeat`: the same access once or more, as when a driver polls. */
+interface Repeat {
+  readonly repeat?: boolean;
+}
 
 /** A write to expect, with the value of the register that it is to. */
 type ExpectedWrite<R, N extends string> = N extends unknown
-  ? { readonly write: N; readonly value?: WriteValue<RegisterAt<R, WithoutIndex<N>>> }
+  ? { readonly write: N; readonly value?: Pattern<WriteValue<RegisterAt<R, WithoutIndex<N>>>> } & Repeat
   : never;
 
 /** A read to expect. */
 type ExpectedRead<R, N extends string> = N extends unknown
-  ? { readonly read: N; readonly value?: WriteValue<RegisterAt<R, WithoutIndex<N>>> }
+  ? { readonly read: N; readonly value?: Pattern<WriteValue<RegisterAt<R, WithoutIndex<N>>>> } & Repeat
   : never;
 
-/** An access to expect, of a register by name or of an offset. A value may be some of the fields by name. */
+/** A name with `*` for anything: `*`, `CH[*].CTRL`. */
+type Wildcard = `${string}*${string}`;
+
+type AnyValue = number | bigint | DecidesWhole | Readonly<Record<string, unknown>>;
+
+/**
+ * An access to expect, of a register by name or of an offset; `*` in a name stands for anything. A value may be some of
+ * the fields by name. `"..."` between two stands for any accesses.
+ */
 export type ExpectedAccess<R> =
+  | "..."
   | ExpectedWrite<R, ElementName<R>>
   | ExpectedRead<R, ElementName<R>>
-  | { readonly write: number; readonly value?: number | bigint }
-  | { readonly read: number; readonly value?: number | bigint };
+  | ({ readonly write: number | Wildcard; readonly value?: AnyValue } & Repeat)
+  | ({ readonly read: number | Wildcard; readonly value?: AnyValue } & Repeat);
+
+/** When something holds: registers with their value or some of their fields, or a function of all registers' fields. */
+type Condition<R> =
+  | { readonly [N in ElementName<R>]?: WriteValue<RegisterAt<R, WithoutIndex<N>>> }
+  // biome-ignore lint/suspicious/noExplicitAny: fields by name, which only the test knows
+  | ((registers: Readonly<Record<string, any>>) => boolean);
 
 /** The value of a register or of some of its fields, or of one field. */
 type Expectation<R, N> =
@@ -50,8 +84,11 @@ interface DeviceMatchers<Result, R, I extends string> {
    */
   toHaveRaisedIrq(irq: I, options?: { readonly times?: number }): Result;
   /**
-   * These accesses were made in this order. Others may have been between them, unless `exactly` is true.
-   * @example expect(d).toHaveAccessed([{ write: "LEN", value: 4 }, { write: "CTRL", value: { START: true } }])
+   * These accesses were made in this order. Others may have been between them, unless `exactly` is true: then `"..."`
+   * says where.
+   * @example
+   * expect(d).toHaveAccessed([{ write: "LEN", value: 4 }, { write: "CTRL", value: { START: true } }]);
+   * expect(d).toHaveAccessed(["...", { write: "CTRL" }, { read: "STATUS", repeat: true }], { exactly: true });
    */
   toHaveAccessed(accesses: readonly ExpectedAccess<R>[], options?: { readonly exactly?: boolean }): Result;
   /**
@@ -60,7 +97,32 @@ interface DeviceMatchers<Result, R, I extends string> {
    * @example expect(d).not.toHaveGuestErrors()
    */
   toHaveGuestErrors(messages?: readonly (string | RegExp)[]): Result;
+  /**
+   * A register or field was read or written, or one of several; `*` in a name stands for anything. A field is written by a
+   * write that changes it, or that makes a pulse of it.
+   * @example expect(trace).not.toHaveTouched(["KEY", "CH[*].TEST"])
+   */
+  toHaveTouched(names: Touched<R> | readonly Touched<R>[], options?: { readonly by?: "read" | "write" }): Result;
+  /**
+   * Registers or fields were written while a condition held, as registers were before the write.
+   * @example expect(trace).not.toHaveWrittenWhile(["SRC", "DST", "LEN"], { STATUS: { BUSY: true } })
+   */
+  toHaveWrittenWhile(names: Touched<R> | readonly Touched<R>[], condition: Condition<R>): Result;
+  /**
+   * Every interrupt that was raised was lowered again: before the end, and within some nanoseconds of virtual time.
+   * @example expect(trace).toHaveAcknowledgedIrqs({ irq: "done", within: 1e6 })
+   */
+  toHaveAcknowledgedIrqs(options?: { readonly irq?: I; readonly within?: number }): Result;
+  /**
+   * Registers were used as they should not be: write-only ones read, read-only ones written, places where none is, wrong
+   * widths, reserved bits changed, accesses that the bus refused. Of any kind, or of one.
+   * @example expect(trace).not.toHaveMisuse()
+   */
+  toHaveMisuse(kind?: MisuseKind): Result;
 }
+
+/** Registers and fields by name. */
+type Touched<R> = ElementOrField<R> | Wildcard;
 
 /** The same for whatever else keeps records of a device: names are only checked when the test runs. */
 interface UntypedMatchers<Result> {
@@ -68,12 +130,20 @@ interface UntypedMatchers<Result> {
   toHaveRaisedIrq(irq: string, options?: { readonly times?: number }): Result;
   toHaveAccessed(accesses: readonly AnyExpected[], options?: { readonly exactly?: boolean }): Result;
   toHaveGuestErrors(messages?: readonly (string | RegExp)[]): Result;
+  toHaveTouched(names: string | readonly string[], options?: { readonly by?: "read" | "write" }): Result;
+  toHaveWrittenWhile(names: string | readonly string[], condition: AnyCondition): Result;
+  toHaveAcknowledgedIrqs(options?: { readonly irq?: string; readonly within?: number }): Result;
+  toHaveMisuse(kind?: MisuseKind): Result;
 }
 
 type MatchersOf<Result, T> =
   T extends Testbench<infer R, infer _P, infer I, infer _S>
     ? DeviceMatchers<Result, R, I extends IrqSpecs ? IrqNames<I> : string>
-    : UntypedMatchers<Result>;
+    : T extends DeviceTrace<infer R, infer I>
+      ? string extends keyof R
+        ? UntypedMatchers<Result>
+        : DeviceMatchers<Result, R, I>
+      : UntypedMatchers<Result>;
 
 declare module "vitest" {
   interface Matchers<R extends void | Promise<void> = void | Promise<void>, T = unknown>
@@ -91,7 +161,10 @@ interface Verdict {
   message(): string;
 }
 
-expect.extend({ toHaveRegister, toHaveRaisedIrq, toHaveAccessed, toHaveGuestErrors });
+expect.extend({
+  ...{ toHaveRegister, toHaveRaisedIrq, toHaveAccessed, toHaveGuestErrors },
+  ...{ toHaveTouched, toHaveWrittenWhile, toHaveAcknowledgedIrqs, toHaveMisuse },
+});
 
 function toHaveRegister(this: MatcherUtils, received: unknown, name: string, expected: unknown): Verdict {
   const { registers, registerMap } = records("toHaveRegister", received);
@@ -156,24 +229,63 @@ function toHaveAccessed(
 ): Verdict {
   const { accesses, registerMap } = records("toHaveAccessed", received);
   const index = new RegisterIndex(registerMap);
-  for (const access of expected) checkExpected(access, index, registerMap.type);
-  // The position of each expected access among those made, as far as they go.
-  const places: number[] = [];
-  for (let at = 0; at < accesses.length && places.length < expected.length; at++) {
-    if (matches(accesses[at]!, expected[places.length]!, index)) places.push(at);
-    else if (exactly) break;
-  }
-  const complete = places.length === expected.length;
-  const pass = complete && (!exactly || accesses.length === expected.length);
-  return verdict(pass, () => {
-    const made = accesses.map((access, at) => {
-      const mark = places.includes(at) ? "  ✓ " : "    ";
-      return mark + describeAccess(access, index);
-    });
-    const list = made.length === 0 ? "    none" : made.join("\n");
-    const wanted = expected.map((access, n) => (n < places.length ? "  ✓ " : "  ✗ ") + describeExpected(access, index));
+  checkExpected(expected, index, registerMap.type);
+  const compare = exactly ? compareAll : findInOrder;
+  const found = compare(accesses, expected, index);
+  return verdict(found.pass, () => {
     const how = exactly ? "exactly these accesses" : "these accesses in this order";
-    return `expected ${this.isNot ? "not " : ""}${how}:\n${wanted.join("\n")}\n\nmade:\n${list}`;
+    return `expected ${this.isNot ? "not " : ""}${how}:\n${describeComparison(found, accesses, expected, index, exactly)}`;
+  });
+}
+
+function toHaveTouched(
+  this: MatcherUtils,
+  received: unknown,
+  names: string | readonly string[],
+  { by }: { readonly by?: "read" | "write" } = {},
+): Verdict {
+  const found = touches(records("toHaveTouched", received), [names].flat(), by);
+  const how = by === undefined ? "touched" : by === "read" ? "read" : "written";
+  return verdict(found.length > 0, () => {
+    const what = [names].flat().join(", ");
+    const list = listed(found);
+    return `expected ${what} ${this.isNot ? "never " : ""}to be ${how}${found.length === 0 ? ", but nobody did" : `, but there is:\n${list}`}`;
+  });
+}
+
+function toHaveWrittenWhile(
+  this: MatcherUtils,
+  received: unknown,
+  names: string | readonly string[],
+  condition: AnyCondition,
+): Verdict {
+  const found = writesWhile(records("toHaveWrittenWhile", received), [names].flat(), condition);
+  return verdict(found.length > 0, () => {
+    const what = `${[names].flat().join(", ")} ${this.isNot ? "never " : ""}to be written while ${conditionText(condition)}`;
+    return `expected ${what}${found.length === 0 ? ", but nobody did" : `, but there is:\n${listed(found)}`}`;
+  });
+}
+
+function toHaveAcknowledgedIrqs(
+  this: MatcherUtils,
+  received: unknown,
+  options: { readonly irq?: string; readonly within?: number } = {},
+): Verdict {
+  const { raised, left } = unacknowledged(records("toHaveAcknowledgedIrqs", received), options);
+  return verdict(left.length === 0, () => {
+    const which = options.irq === undefined ? "all interrupts" : `irq ${options.irq}`;
+    const within = options.within === undefined ? "" : ` within ${options.within} ns`;
+    const what = `expected ${which} ${this.isNot ? "not " : ""}to be acknowledged${within}`;
+    return left.length === 0 ? `${what}, but all ${raised} were` : `${what}:\n${listed(left)}`;
+  });
+}
+
+function toHaveMisuse(this: MatcherUtils, received: unknown, kind?: MisuseKind): Verdict {
+  const found = misuses(records("toHaveMisuse", received)).filter((each) => kind === undefined || each.kind === kind);
+  return verdict(found.length > 0, () => {
+    const what = `expected ${this.isNot ? "no " : ""}misuse of registers${kind === undefined ? "" : ` (${kind})`}`;
+    if (found.length === 0) return `${what}, but there is none`;
+    return `${what}, there is:\n${listed(found.map((each) => `${each.kind}: ${each.text}`))}`;
   });
 }
 
@@ -197,11 +309,6 @@ function toHaveGuestErrors(this: MatcherUtils, received: unknown, expected?: rea
 
 // --- what they have in common
 
-/** An expected access as it comes here. */
-type AnyExpected = ({ readonly read: string | number } | { readonly write: string | number }) & {
-  readonly value?: unknown;
-};
-
 function verdict(pass: boolean, message: () => string): Verdict {
   return { pass, message };
 }
@@ -209,7 +316,9 @@ function verdict(pass: boolean, message: () => string): Verdict {
 function records(matcher: string, received: unknown): DeviceRecords {
   const value = received as Partial<DeviceRecords> | undefined;
   if (value?.registerMap === undefined || value.accesses === undefined) {
-    throw new TypeError(`${matcher} takes a testbench(...), or what else keeps records of a device`);
+    throw new TypeError(
+      `${matcher} takes a testbench(...), a trace of vm.trace(...), or what else keeps records of a device`,
+    );
   }
   return value as DeviceRecords;
 }
@@ -234,45 +343,20 @@ function valueText(place: PlacedRegister | undefined, value: unknown): string {
   return typeof value === "number" || typeof value === "bigint" ? describeValue(place, value) : JSON.stringify(value);
 }
 
-function checkExpected(expected: AnyExpected, index: RegisterIndex, type: string): void {
-  const name = "write" in expected ? expected.write : expected.read;
-  if (typeof name === "string" && !index.byName.has(name)) {
-    throw new Error(`toHaveAccessed: ${type} has no register "${name}"${didYouMean(name, index.byName.keys())}`);
-  }
+/** Lines that a message shows at most. */
+const SHOWN = 40;
+
+function listed(lines: readonly string[]): string {
+  const shown = lines.slice(0, SHOWN).map((line) => `  ${line}`);
+  return [...shown, ...(lines.length > SHOWN ? [`  ... ${lines.length - SHOWN} more`] : [])].join("\n");
 }
 
-function matches(access: BenchAccess, expected: AnyExpected, index: RegisterIndex): boolean {
-  const write = "write" in expected;
-  const name = write ? expected.write : expected.read;
-  if (access.write !== write || (typeof name === "string" ? access.register : access.offset) !== name) return false;
-  const { value } = expected;
-  if (value === undefined) return true;
-  if (typeof value !== "object" || value === null) return sameNumber(access.value, value);
-  const fields = allFields(index.byName.get(name as string)!, access.value);
-  return Object.entries(value).every(([field, wanted]) => fields[field] === wanted);
-}
-
-/** The fields of a value on the bus: pulses too. */
-function allFields(place: PlacedRegister, value: number | bigint): Record<string, unknown> {
-  const visible = place.info.fields.map((field) =>
-    field.access === "pulse" ? { ...field, access: "rw" as const } : field,
-  );
-  return decodeRegister({ ...place.info, fields: visible }, value);
-}
-
-function describeExpected(expected: AnyExpected, index: RegisterIndex): string {
-  const write = "write" in expected;
-  const name = write ? expected.write : expected.read;
-  const place = typeof name === "string" ? index.byName.get(name) : undefined;
-  const where = typeof name === "string" ? name : `0x${name.toString(16)}`;
-  const { value } = expected;
-  const text =
-    value === undefined
-      ? ""
-      : typeof value === "object" && value !== null
-        ? ` with ${Object.entries(value)
-            .map(([field, wanted]) => `${field}=${String(wanted)}`)
-            .join(", ")}`
-        : ` = ${valueText(place, value)}`;
-  return `${write ? "write" : "read"} ${where}${text}`;
+function conditionText(condition: AnyCondition): string {
+  if (typeof condition === "function") return `(${condition.toString().replaceAll(/\s+/g, " ")})`;
+  const parts = Object.entries(condition).map(([register, wanted]) => {
+    if (typeof wanted !== "object" || wanted === null) return `${register} = ${String(wanted)}`;
+    const fields = Object.entries(wanted).map(([field, is]) => `${field}=${String(is)}`);
+    return `${register} has ${fields.join(", ")}`;
+  });
+  return parts.join(" and ");
 }

@@ -7,6 +7,7 @@ import {
   type RegisterMap,
 } from "../device/model/register-map.ts";
 import type { BusAccess, TraceOrigin } from "../trace/record.ts";
+import { globOf } from "./register-glob.ts";
 
 /**
  * An access that a test (or a driver under test) made.
@@ -74,6 +75,19 @@ export class RegisterIndex {
   constructor(map: RegisterMap) {
     this.#sorted = expandRegisters(map);
     this.byName = new Map(this.#sorted.map((register) => [register.name, register]));
+  }
+
+  /** The registers of a name, or of a pattern in which `*` stands for anything. */
+  named(name: string): readonly PlacedRegister[] {
+    if (!name.includes("*")) return [this.byName.get(name)].filter((register) => register !== undefined);
+    const glob = globOf(name);
+    return this.#sorted.filter((register) => glob.test(register.name));
+  }
+
+  /** Whether a name or pattern is that of a register; `*` is also where none is. */
+  names(name: string, register: string | undefined): boolean {
+    if (!name.includes("*")) return name === register;
+    return globOf(name).test(register ?? "");
   }
 
   /** The register that an offset is in. */

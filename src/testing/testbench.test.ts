@@ -217,6 +217,8 @@ describe("matchers", () => {
         "    write CTRL = 0x3 (GO, ON, MODE=COPY)",
         `    read STATUS = 0x${(1 + (level << 8)).toString(16)} (BUSY, LEVEL=${level})`,
         "    write STATUS = 0x2 (DONE, LEVEL=0)",
+        "",
+        "first difference: write CTRL with MODE=FILL does not come after access 1",
       ].join("\n"),
     );
     // @ts-expect-error no such register
@@ -224,7 +226,9 @@ describe("matchers", () => {
     // @ts-expect-error 64 bits are a bigint
     expect(d).toHaveAccessed([{ write: "SRC", value: 5 }]);
     // @ts-expect-error no such field
-    expect(d).not.toHaveAccessed([{ write: "CTRL", value: { MOD: 1 } }]);
+    expect(() => expect(d).not.toHaveAccessed([{ write: "CTRL", value: { MOD: 1 } }])).toThrow(
+      'CTRL has no field "MOD" (did you mean "MODE"?)',
+    );
   });
 
   test("toHaveGuestErrors", () => {
