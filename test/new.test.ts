@@ -4,12 +4,12 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeModules } from "../src/node/guest/build-module.ts";
 import { describeWithKernelBuild } from "./guest.ts";
 import { PLANTAIN, Session } from "./session.ts";
 
-describeWithKernelBuild("a folder made by plantain new", (guest, build) => {
+describe("a folder made by plantain new", () => {
   // A name that is a word of TypeScript's and of C's.
   const NAME = "switch";
   let parent: string;
@@ -54,32 +54,6 @@ describeWithKernelBuild("a folder made by plantain new", (guest, build) => {
     rmSync(join(folder, "wrong.ts"));
   });
 
-  test("its tests pass: the device's alone, and the driver's in a booted Linux", () => {
-    const { status, output } = script("test");
-    expect(output).toMatch(/Tests +6 passed \(6\)/);
-    expect(status).toBe(0);
-  });
-
-  test("plantain there boots Linux with the device, and the driver that was built", async () => {
-    expect(script("driver")).toEqual({ status: 0, output: `driver/switch.ko for Linux ${guest.kernelRelease}\n` });
-    const session = new Session(PLANTAIN, [], { cwd: folder });
-    try {
-      await session.logIn();
-      expect((await session.run("devmem 0x5000000")).output).toBe("0xDEC0DE01\n");
-      const byHand = "devmem 0x500000C 32 3; devmem 0x5000004 32 1; usleep 10000; devmem 0x5000008";
-      expect((await session.run(byHand)).output).toBe("0x00000002\n");
-      const counted = await session.run(
-        "insmod /root/driver/switch.ko && echo 10 > /sys/bus/platform/devices/5000000.switch/count",
-      );
-      expect(counted.status).toBe(0);
-      expect((await session.run("grep -c ' 5000000.switch' /proc/interrupts")).output).toBe("1\n");
-      session.type("poweroff\r");
-      expect((await session.end()).status).toBe(0);
-    } finally {
-      session.kill();
-    }
-  });
-
   test("what docs/first-device.md changes in it works", () => {
     const page = readFileSync(new URL("../docs/first-device.md", import.meta.url), "utf8");
     const [whole, register, setUp, example] = [...page.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code]) => code!);
@@ -97,15 +71,45 @@ describeWithKernelBuild("a folder made by plantain new", (guest, build) => {
     expect(shell("plantain header my-device.ts", mine).output).toMatch(/^#define MY_DEVICE_LEFT +0x10 /m);
   });
 
-  test("a mistake in the driver is the compiler's first line, in terms of the folder", async () => {
-    const source = join(folder, "driver", "switch.c");
-    const text = readFileSync(source, "utf8");
-    writeFileSync(source, text.replace("mutex_init(", "mutex_innit("));
-    await expect(makeModules(join(folder, "driver"), build)).rejects.toThrow(
-      RegExp(`^${source}:\\d+:\\d+: error: implicit declaration of function .mutex_innit.[^\n]*$`),
-    );
-    writeFileSync(source, text);
-    await expect(makeModules(join(folder, "gone"), build)).rejects.toThrow(/there is no folder .*gone$/);
-    await expect(makeModules(folder, build)).rejects.toThrow(/has no Makefile: expected one with "obj-m := NAME\.o"$/);
+  describeWithKernelBuild("with a Linux guest", (guest, build) => {
+    test("its tests pass: the device's alone, and the driver's in a booted Linux", () => {
+      const { status, output } = script("test");
+      expect(output).toMatch(/Tests +6 passed \(6\)/);
+      expect(status).toBe(0);
+    });
+
+    test("plantain there boots Linux with the device, and the driver that was built", async () => {
+      expect(script("driver")).toEqual({ status: 0, output: `driver/switch.ko for Linux ${guest.kernelRelease}\n` });
+      const session = new Session(PLANTAIN, [], { cwd: folder });
+      try {
+        await session.logIn();
+        expect((await session.run("devmem 0x5000000")).output).toBe("0xDEC0DE01\n");
+        const byHand = "devmem 0x500000C 32 3; devmem 0x5000004 32 1; usleep 10000; devmem 0x5000008";
+        expect((await session.run(byHand)).output).toBe("0x00000002\n");
+        const counted = await session.run(
+          "insmod /root/driver/switch.ko && echo 10 > /sys/bus/platform/devices/5000000.switch/count",
+        );
+        expect(counted.status).toBe(0);
+        expect((await session.run("grep -c ' 5000000.switch' /proc/interrupts")).output).toBe("1\n");
+        session.type("poweroff\r");
+        expect((await session.end()).status).toBe(0);
+      } finally {
+        session.kill();
+      }
+    });
+
+    test("a mistake in the driver is the compiler's first line, in terms of the folder", async () => {
+      const source = join(folder, "driver", "switch.c");
+      const text = readFileSync(source, "utf8");
+      writeFileSync(source, text.replace("mutex_init(", "mutex_innit("));
+      await expect(makeModules(join(folder, "driver"), build)).rejects.toThrow(
+        RegExp(`^${source}:\\d+:\\d+: error: implicit declaration of function .mutex_innit.[^\n]*$`),
+      );
+      writeFileSync(source, text);
+      await expect(makeModules(join(folder, "gone"), build)).rejects.toThrow(/there is no folder .*gone$/);
+      await expect(makeModules(folder, build)).rejects.toThrow(
+        /has no Makefile: expected one with "obj-m := NAME\.o"$/,
+      );
+    });
   });
 });

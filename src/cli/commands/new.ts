@@ -51,7 +51,7 @@ export async function newDevice(words: readonly string[], { writeOutput, version
     if (isNew) rmSync(folder, { recursive: true, force: true });
     throw cannotBeMade(path, error);
   }
-  writeOutput(farewell(name, path, existsSync(join(folder, "node_modules"))));
+  writeOutput(farewell(name, path, existsSync(join(folder, "node_modules", "vitest"))));
 }
 
 function checkName(name: string, path: string): void {
