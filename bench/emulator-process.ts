@@ -96,6 +96,16 @@ export class EmulatorProcess implements AsyncDisposable {
     return life;
   }
 
+  /** Types at its console. */
+  type(text: string): void {
+    this.#child.stdin!.write(text, "latin1");
+  }
+
+  /** Seconds since the start of the process, by the clock of its marks. */
+  get now(): number {
+    return this.#seconds();
+  }
+
   /** Resident bytes and CPU seconds now. */
   usage(): { readonly resident: number | undefined; readonly cpu: number | undefined } {
     const pid = this.#child.pid!;

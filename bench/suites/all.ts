@@ -9,6 +9,7 @@ import { linuxKernels } from "./linux-kernels.ts";
 import { memory } from "./memory.ts";
 import { mmio } from "./mmio.ts";
 import { start } from "./start.ts";
+import { watch } from "./watch.ts";
 
 export const benchmarks: readonly Benchmark[] = [
   bareKernels,
@@ -17,6 +18,7 @@ export const benchmarks: readonly Benchmark[] = [
   mmio,
   interpreter,
   start,
+  watch,
   memory,
   idle,
 ];
