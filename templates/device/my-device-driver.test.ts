@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { cHeader } from "plantain/device";
 import { boot, buildModule, missingGuest, type Vm } from "plantain/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import "plantain/testing/matchers";
 import { myDevice } from "./my-device.ts";
 
 const missing = missingGuest("modules");
@@ -40,12 +41,18 @@ describe.skipIf(missing !== undefined)(`the Linux driver of my-device${missing ?
     "counts, and returns when the device has interrupted",
     async () => {
       await using machine = await vm.fork();
-      const device = machine.device(myDevice);
-      const written: (string | undefined)[] = [];
-      device.observe({ access: ({ write, registers }) => write && written.push(registers[0]?.name) });
-      expect(await machine.console.run(`echo 1000 > ${SYSFS}/count`)).toEqual({ output: "", status: 0 });
-      expect(written).toEqual(["COUNT", "CTRL", "STATUS"]);
-      expect(device.registers.STATUS).toMatchObject({ BUSY: false, DONE: false });
+      const trace = await machine.trace(myDevice, async () => {
+        expect(await machine.console.run(`echo 1000 > ${SYSFS}/count`)).toEqual({ output: "", status: 0 });
+      });
+      expect(trace).toHaveAccessed([
+        { write: "COUNT", value: 1000 },
+        { write: "CTRL", value: { START: true, IRQ_EN: true } },
+        { read: "STATUS", value: { BUSY: false, DONE: true } },
+        { write: "STATUS" },
+      ]);
+      expect(trace).not.toHaveWrittenWhile(["COUNT", "CTRL"], { STATUS: { BUSY: true } });
+      expect(trace).toHaveAcknowledgedIrqs();
+      expect(trace).not.toHaveMisuse();
       expect(await interrupts(machine)).toBe(1);
       expect(machine.guestErrors).toEqual([]);
     },

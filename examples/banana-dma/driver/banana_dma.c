@@ -314,7 +314,7 @@ MODULE_DEVICE_TABLE(of, banana_dma_of_match);
 
 static struct platform_driver banana_dma_driver = {
 	.probe = banana_dma_probe,
-	.remove_new = banana_dma_remove,
+	.remove = banana_dma_remove,
 	.driver = {
 		.name = "banana-dma",
 		.of_match_table = banana_dma_of_match,

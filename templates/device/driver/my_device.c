@@ -145,7 +145,7 @@ MODULE_DEVICE_TABLE(of, my_device_of_match);
 
 static struct platform_driver my_device_driver = {
 	.probe = my_device_probe,
-	.remove_new = my_device_remove,
+	.remove = my_device_remove,
 	.driver = {
 		.name = "my-device",
 		.of_match_table = my_device_of_match,
