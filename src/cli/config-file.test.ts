@@ -1,7 +1,16 @@
 // plantain.config.ts, as the command finds and reads it: each case writes its device tree, or tells its mistake.
 
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -42,7 +51,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 function run(where: string, ...words: readonly string[]) {
   const cwd = join(folder, where);
-  const { status, stderr } = spawnSync(PLANTAIN, words, { cwd, encoding: "utf8" });
+  const env = { ...process.env, PLANTAIN_CACHE: join(folder, "cache") };
+  const { status, stderr } = spawnSync(PLANTAIN, words, { cwd, encoding: "utf8", env });
   const tree = () => decodeFdt(readFileSync(join(cwd, "out.dtb")), "out.dtb").root;
   return { status, error: stderr.replaceAll(folder, "FOLDER"), tree };
 }
@@ -67,6 +77,26 @@ test("a command line that says what the machine is has no other", () => {
   const { status, tree } = run("a", "-M", "virt,dumpdtb=out.dtb", "-bios", "none");
   expect(status).toBe(0);
   expect(tree().find("/soc/mine@4000000")).toBeUndefined();
+});
+
+test("files: an archive beside the packages, else in the cache, where old ones go", () => {
+  const config = `${IMPORT}export default defineConfig({ board: "virt,dumpdtb=out.dtb", bios: "none", files: { "/x": "key.ts" } });\n`;
+  const cache = join(folder, "cache", "files");
+  mkdirSync(cache, { recursive: true });
+  writeFileSync(join(cache, "old.cpio"), "");
+  utimesSync(join(cache, "old.cpio"), 1, 1);
+  writeFileSync(join(cache, "young.cpio"), "");
+  writeFileSync(join(folder, "archive.ts"), config);
+  for (let n = 0; n < 2; n++) expect(run("", "-config", "archive.ts")).toMatchObject({ status: 0, error: "" });
+  expect(readdirSync(cache).sort()).toEqual([expect.stringMatching(/^[0-9a-f]{32}\.cpio$/), "young.cpio"]);
+  const project = join(folder, "project");
+  mkdirSync(join(project, "node_modules"), { recursive: true });
+  writeFileSync(join(project, "key.ts"), "");
+  writeFileSync(join(project, "plantain.config.ts"), config);
+  expect(run("project")).toMatchObject({ status: 0, error: "" });
+  const archive = readFileSync(join(project, "node_modules", ".cache", "plantain", "files.cpio"), "latin1");
+  expect(archive).toMatch(/^070701/);
+  expect(readdirSync(cache)).toHaveLength(2);
 });
 
 test.each([

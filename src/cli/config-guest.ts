@@ -1,7 +1,7 @@
 // The Linux guest and the files of a plantain.config.ts, as words of a command line. Loaded only when there are any.
 
 import { createHash } from "node:crypto";
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { PlantainConfig } from "../config/index.ts";
 import { cacheFolder } from "../node/guest/cache.ts";
@@ -36,14 +36,26 @@ export async function configGuestWords({ guest, append, files }: PlantainConfig,
   return words;
 }
 
-/** Each configuration has one archive in the cache. A machine that has the one before open keeps it. */
+/** For how long an archive that nobody wrote anew stays in the cache. */
+const KEPT_MS = 7 * 24 * 3600 * 1000;
+
+/**
+ * Each configuration has one archive: beside its packages, or in the cache where it has none. A machine that has the one
+ * before open keeps it.
+ */
 function writeArchive(archive: Uint8Array, path: string): string {
-  const folder = join(cacheFolder(process.env), "files");
-  const name = createHash("sha256").update(path).digest("hex").slice(0, 32);
+  const packages = join(dirname(path), "node_modules");
+  const isProject = existsSync(packages);
+  const folder = isProject ? join(packages, ".cache", "plantain") : join(cacheFolder(process.env), "files");
+  const name = isProject ? "files" : createHash("sha256").update(path).digest("hex").slice(0, 32);
   const target = join(folder, `${name}.cpio`);
   const partial = `${target}.${process.pid}`;
   try {
     mkdirSync(folder, { recursive: true });
+    for (const file of readdirSync(folder).map((entry) => join(folder, entry))) {
+      const written = statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+      if (Date.now() - written > KEPT_MS) rmSync(file, { force: true });
+    }
     writeFileSync(partial, archive);
     renameSync(partial, target);
   } catch (error) {
