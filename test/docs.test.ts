@@ -5,6 +5,10 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { bananaDma } from "../examples/banana-dma/banana-dma.ts";
+import { bananaSensor } from "../examples/banana-sensor/banana-sensor.ts";
+import { bananaUart } from "../examples/banana-uart/banana-uart.ts";
+import { registerDoc } from "../src/device/register-doc.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const read = (path: string): string => readFileSync(ROOT + path, "utf8");
@@ -93,6 +97,36 @@ describe("ARCHITECTURE.md", () => {
 
   test("names files that exist", () => {
     const files = [...page.matchAll(/`((?:src|test|bin)\/[\w./-]+\.\w+)`/g)].map(([, path]) => path!);
+    expect(files.length).toBeGreaterThan(10);
+    expect(files.filter((path) => !existsSync(ROOT + path))).toEqual([]);
+  });
+});
+
+describe("the pages of examples", () => {
+  const examples = readdirSync(`${ROOT}examples`);
+
+  test("every example has one", () => {
+    expect(examples.length).toBeGreaterThan(3);
+    expect(examples.filter((name) => !contents.has(`docs/examples/${name}.md`))).toEqual([]);
+  });
+
+  test("banana-rom's shows the whole device", () => {
+    expect(contents.get("docs/examples/banana-rom.md")).toContain(
+      `\`\`\`ts\n${read("examples/banana-rom/banana-rom.ts")}\`\`\`\n`,
+    );
+  });
+
+  test.each([bananaDma, bananaSensor, bananaUart].map(({ registerMap }) => [registerMap.type, registerMap] as const))(
+    "%s: its registers are those that the device has",
+    (type, registerMap) => {
+      expect(contents.get(`docs/examples/${type}.md`)).toContain(`## Registers\n\n${registerDoc(registerMap)}\n`);
+    },
+  );
+
+  test("their files exist", () => {
+    const files = [...contents]
+      .filter(([page]) => page.startsWith("docs/examples/"))
+      .flatMap(([, text]) => text.match(/\b(?:examples|test)\/[\w./-]+\.(?:[cs]|ts)\b/g) ?? []);
     expect(files.length).toBeGreaterThan(10);
     expect(files.filter((path) => !existsSync(ROOT + path))).toEqual([]);
   });

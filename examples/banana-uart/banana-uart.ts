@@ -28,6 +28,7 @@ export const bananaUart = defineDevice({
         RX_LEVEL: ro([12, 8], "bytes in the receiver's FIFO"),
         TX_LEVEL: ro([20, 16], "bytes in the transmitter's FIFO"),
       },
+      reset: { TX_EMPTY: true },
     }),
     CTRL: reg32(0x0c, {
       fields: {

@@ -7,6 +7,8 @@
 # s0 holds the UART and s1 the data for good. The trap handler alone reads RX and takes bytes out of the ring for sending,
 # the main program does the rest, and closes the door (mstatus.MIE) while it handles what both use.
 
+.option norelax                 # for GNU as: what stands here is what there is
+
 .equ UART, 0x5000000            # as on the command line: addr=0x5000000,irq=40
 .equ IRQ, 40
 
@@ -47,6 +49,23 @@
 .equ RING, 256                  # bytes of each ring; a power of two
 .equ CHUNK, 64                  # bytes that the main program takes at once
 .equ LINE, 16                   # of a line so much is kept: more than a command has
+
+# Offsets from `data`, which s1 holds. The counters first: %0 to %6 in `report`.
+.equ interrupts, 0
+.equ rx_interrupts, 4
+.equ tx_interrupts, 8
+.equ received, 12
+.equ sent, 16
+.equ lost, 20
+.equ overruns, 24
+.equ rx_head, 28                # these only grow; their low bits are places in the rings
+.equ rx_tail, 32
+.equ tx_head, 36
+.equ tx_tail, 40
+.equ line_length, 44
+.equ throttled, 48              # a byte: the ring is full, and RX_IE off until there is room
+.equ stopped, 49                # a byte: the other end has sent XOFF
+.equ DATA, 52
 
 start:
     csrr t0, mhartid
@@ -454,24 +473,10 @@ bye:            .asciz "bye\r\n"
 # %0 is the first counter of `data`, %1 the second, ...
 report:         .asciz "%0 interrupts: %1 with bytes received, %2 with bytes sent; %3 bytes in, %4 out; %5 lost; %6 overruns\r\n"
 
-# --- data: s1 is here
+# --- data: s1 is at `data`
 
     .align 3
-data:           .space 52
-.equ interrupts, 0              # counters; %0 to %6 in `report`
-.equ rx_interrupts, 4
-.equ tx_interrupts, 8
-.equ received, 12
-.equ sent, 16
-.equ lost, 20
-.equ overruns, 24
-.equ rx_head, 28                # these only grow; their low bits are places in the rings
-.equ rx_tail, 32
-.equ tx_head, 36
-.equ tx_tail, 40
-.equ line_length, 44
-.equ throttled, 48              # a byte: the ring is full, and RX_IE off until there is room
-.equ stopped, 49                # a byte: the other end has sent XOFF
+data:           .space DATA
 line:           .space LINE
 rx_ring:        .space RING
 tx_ring:        .space RING
