@@ -13,6 +13,7 @@ import type { ShutdownReason } from "../src/device/device.ts";
 import { assemble } from "../src/isa/assembler.ts";
 import type { Machine } from "../src/machine/machine.ts";
 import { bareMachine } from "../src/machine/machine-for-tests.ts";
+import { gnuAssemble, hasBinutils } from "./isa/binutils.ts";
 import { PLANTAIN, Session } from "./session.ts";
 
 const SOURCE = fileURLToPath(new URL("../examples/banana-uart/shout.s", import.meta.url));
@@ -27,6 +28,12 @@ const BANNER = /^The banana UART shouts back\. .*\r\n$/;
 
 /** Interrupts for sending so many bytes that wait together: the FIFO is filled, and filled up whenever 4 are left. */
 const sendInterrupts = (bytes: number): number => 1 + Math.ceil(Math.max(0, bytes - FIFO) / (FIFO - 4));
+
+const GNU = `the GNU assembler makes the same of it${hasBinutils ? "" : " (no riscv64-linux-gnu-as)"}`;
+test.skipIf(!hasBinutils)(GNU, () => {
+  const source = `.option norvc\n${readFileSync(SOURCE, "utf8")}`;
+  expect(gnuAssemble(source, RAM).bytes).toEqual(program.bytes);
+});
 
 describe.each(["interp", "jit"] as const)("the program, %s", (accel) => {
   let machine: Machine;
