@@ -8,6 +8,7 @@ import type { Hart } from "../riscv/hart.ts";
 import { CODE, CTX, HANDLER_REGION, OP, S, SIDE, XTLB_ENTRIES } from "../riscv/layout.ts";
 import type { Log } from "../util/log.ts";
 import type { TranslatedRegion, Translation, TranslationEntry } from "./module.ts";
+import { Patience } from "./patience.ts";
 
 /** A translated batch, compiled. */
 export interface CompiledTranslation extends Omit<Translation, "bytes"> {
@@ -28,9 +29,6 @@ const NEAR = 40;
 const BATCH = 16;
 /** Code bytes that are kept; beyond, everything is translated anew as it gets hot. */
 const CODE_BUDGET = 24 << 20;
-/** Translations of code in a page that may be thrown away by stores before that page is left to the interpreter. */
-const PATIENCE = 8;
-
 /** Table slots to add when all are taken. */
 const MORE_SLOTS = 64;
 
@@ -50,9 +48,7 @@ export class RegionCache implements Tier1 {
   private busy = false;
   private readonly byPage = new Map<number, Set<Installed>>();
   private readonly freeSlots: number[] = [];
-  private readonly losses = new Map<number, number>();
-  /** Entries that gave no region, or whose page changes too often. */
-  private readonly refused = new Set<number>();
+  private readonly patience: Patience;
   /** Bytes of code in use, and how many modules. */
   codeSize = 0;
   modules = 0;
@@ -64,6 +60,7 @@ export class RegionCache implements Tier1 {
     this.engine = engine;
     this.compiler = compiler;
     this.log = log;
+    this.patience = new Patience(() => engine.harts.reduce((sum, hart) => sum + Number(hart.instret), 0));
     engine.tier1 = this;
   }
 
@@ -72,7 +69,7 @@ export class RegionCache implements Tier1 {
     const host = engine.u32[(page + CODE.hostPage) >> 2]!;
     const offset = (ip - page) >> 3;
     const place = host + offset;
-    if (this.waiting.has(place) || this.refused.has(place) || (this.losses.get(host) ?? 0) >= PATIENCE) return;
+    if (this.waiting.has(place) || !this.patience.deserves(host, offset)) return;
     if (engine.view.getUint16(ip, true) === HANDLER_REGION) return;
     if (host === 0) return; // a scratch page
     this.waiting.add(place);
@@ -103,19 +100,23 @@ export class RegionCache implements Tier1 {
     this.compiler.translate(entries, (result) => {
       this.busy = false;
       for (const e of entries) this.waiting.delete(e.host + e.offset);
-      const done = result !== undefined && this.install(result);
-      if (!done) for (const e of entries) this.refused.add(e.host + e.offset);
+      if (result !== undefined) this.install(result);
+      else for (const e of entries) this.patience.giveUp(e.host, e.offset);
     });
   }
 
-  /** Puts a translation in place, unless its code has changed since. Returns false for one that never fits. */
-  private install(t: CompiledTranslation): boolean {
+  /** Puts a translation in place, unless its code has changed since. */
+  private install(t: CompiledTranslation): void {
     const { engine } = this;
     for (const { host, code, low, high, copy } of t.pages) {
-      if (engine.i32[(engine.layout.codePage >> 2) + (host >>> 12)] !== code) return true;
+      if (engine.i32[(engine.layout.codePage >> 2) + (host >>> 12)] !== code) return;
       for (let chunk = 0; chunk < 64; chunk++) {
         if (((chunk < 32 ? low >>> chunk : high >>> (chunk - 32)) & 1) === 0) continue;
-        for (let i = chunk * 64; i < chunk * 64 + 64; i++) if (engine.u8[host + i] !== copy[i]) return true;
+        for (let i = chunk * 64; i < chunk * 64 + 64; i++) {
+          if (engine.u8[host + i] === copy[i]) continue;
+          this.patience.lost(host);
+          return;
+        }
       }
     }
     if (this.codeSize + t.size > CODE_BUDGET) this.codeDropped();
@@ -157,7 +158,6 @@ export class RegionCache implements Tier1 {
     this.modules++;
     this.regions += slots.length;
     this.installed += slots.length;
-    return true;
   }
 
   /** What `-d jit` shows: a region's place, size and guest code; its hotness is in the interpreter's count. */
@@ -180,9 +180,10 @@ export class RegionCache implements Tier1 {
   }
 
   codeWritten(host: number, _offset: number, _length: number): void {
+    this.patience.changed(host);
     const set = this.byPage.get(host);
     if (!set) return;
-    this.losses.set(host, (this.losses.get(host) ?? 0) + 1);
+    this.patience.lost(host);
     for (const installed of set) this.remove(installed);
     // Translated code that runs now must not go on with what it was made from.
     for (const hart of this.engine.harts) hart.look();
@@ -190,8 +191,8 @@ export class RegionCache implements Tier1 {
 
   codeDropped(): void {
     for (const set of this.byPage.values()) for (const installed of set) this.remove(installed);
-    this.losses.clear();
-    this.refused.clear();
+    this.patience.clear();
+    for (const { host, offset } of this.pending) this.waiting.delete(host + offset);
     this.pending = [];
   }
 
@@ -208,7 +209,11 @@ export class RegionCache implements Tier1 {
       engine.table.set(slot, null);
       this.freeSlots.push(slot);
     }
-    for (const page of installed.pages) this.byPage.get(page)?.delete(installed);
+    for (const page of installed.pages) {
+      const set = this.byPage.get(page);
+      set?.delete(installed);
+      if (set?.size === 0) this.byPage.delete(page);
+    }
     this.codeSize -= installed.size;
     this.modules--;
     this.regions -= installed.slots.length;
