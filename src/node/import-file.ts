@@ -2,7 +2,7 @@
 // wherever the file is. docs/design/plug-in.md.
 
 import { execFile } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import { registerHooks } from "node:module";
 import { basename } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -31,6 +31,8 @@ export interface ImportedFile {
  */
 export async function importFile(path: string, where: string, files = new Set<string>()): Promise<ImportedFile> {
   files.add(path);
+  // What a link leads to may be saved without the link's folder hearing of it.
+  if (existsSync(path)) files.add(realpathSync(path));
   if (!existsSync(path)) throw new UserError(`${where}: there is no file ${path}`);
   if (!statSync(path).isFile()) throw new UserError(`${where}: ${path} is not a file`);
   hook();

@@ -48,14 +48,16 @@ export class FileWatch {
       const watcher = watch(folder, { persistent: false }, (_event, name) => {
         if (name === null || [...this.#marks.keys()].some((file) => basename(file) === name)) this.#changed();
       });
-      watcher.on("error", () => {
-        watcher.close();
-        this.#folders.delete(folder);
-      });
+      watcher.on("error", () => this.#forgetFolder(folder));
       this.#folders.set(folder, watcher);
     } catch {
       // There is no such folder now, or no watch to be had: looking from time to time has to do.
     }
+  }
+
+  #forgetFolder(folder: string): void {
+    this.#folders.get(folder)?.close();
+    this.#folders.delete(folder);
   }
 
   #look(): void {
@@ -63,6 +65,8 @@ export class FileWatch {
       const now = markOf(file);
       if (now === mark) continue;
       this.#marks.set(file, now);
+      // If nobody told, the folder that is watched may be another one by now.
+      if (this.#settling === undefined) this.#forgetFolder(dirname(file));
       this.#watchFolder(dirname(file));
       this.#changed();
     }
@@ -70,7 +74,12 @@ export class FileWatch {
 
   #changed(): void {
     clearTimeout(this.#settling);
-    this.#settling = setTimeout(this.#onChange, SETTLE_MS).unref();
+    this.#settling = setTimeout(() => {
+      this.#settling = undefined;
+      // What has been told needs no telling by the next look.
+      for (const file of this.#marks.keys()) this.#marks.set(file, markOf(file));
+      this.#onChange();
+    }, SETTLE_MS).unref();
   }
 }
 

@@ -356,6 +356,7 @@ class Bench implements DeviceHost {
 
   clone(): Bench {
     const copy = new Bench(this.#definition, this.#properties, this.#options);
+    if (copy.device.typeInfo !== this.device.typeInfo) copy.device.swap(this.device);
     copy.clock.advance(this.now);
     copy.ram.bytes.set(this.ram.bytes);
     for (const [name, line] of Object.entries(this.lines)) copy.lines[name]!.copyFrom(line);

@@ -584,3 +584,10 @@ test("a device that is taken off and realized again is the new one", () => {
   expect(Object.keys(device.registers)).toEqual(["B"]);
   expect(device.irqNames).toEqual(["x"]);
 });
+
+test("a bench's copy has the definition of the bench", () => {
+  const d = benchOf({ registers: { A: reg32(0) } });
+  d.write32(0, 5);
+  d.device.swap(define({ registers: { A: reg32(4) } }));
+  expect(d.clone().read32(4)).toBe(5);
+});
