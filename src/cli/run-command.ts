@@ -4,6 +4,7 @@ import type { ShutdownReason } from "../device/device.ts";
 import type { MachineConfig, MachineHost } from "../machine/config.ts";
 import { type OpenedHost, openConfig } from "../node/open-config.ts";
 import { guardProcess, signalStatus } from "../node/process-guard.ts";
+import type { TranslatorThreads } from "../node/thread-compiler.ts";
 import type { Terminal } from "../node/tty.ts";
 import { UserError } from "../util/user-error.ts";
 import type { Catalog } from "./catalog.ts";
@@ -43,6 +44,8 @@ export interface CommandEnvironment {
   /** Finds the configuration file that goes with a command line. */
   readonly readConfig?: (words: readonly string[]) => Promise<ConfigWords | undefined>;
   readonly terminal: Terminal;
+  /** Where guest code is translated. */
+  readonly translators?: TranslatorThreads;
   /** Plantain's version. */
   readonly version: () => string;
   readonly writeOutput: (text: string) => void;
@@ -102,7 +105,7 @@ async function runMachine(
   environment: CommandEnvironment,
   report: (text: string) => void,
 ): Promise<number> {
-  const { terminal } = environment;
+  const { terminal, translators } = environment;
   let machine: RunnableMachine | undefined;
   /** Why we ended the machine, if we did: the exit status. */
   let ended: number | undefined;
@@ -123,7 +126,13 @@ async function runMachine(
     end(signalStatus("SIGHUP"));
     report("ended: nobody is at the console any more");
   };
-  const host: OpenedHost = await openConfig(config, { terminal, commands, abandoned, notice: report });
+  const host: OpenedHost = await openConfig(config, {
+    terminal,
+    commands,
+    abandoned,
+    notice: report,
+    ...(translators === undefined ? {} : { translators }),
+  });
   let crashing = false;
   const unguard = guardProcess(terminal, {
     quit: (signal) => {

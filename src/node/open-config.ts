@@ -20,7 +20,7 @@ import { LogFile } from "./log-file.ts";
 import { type ChardevContext, openChardev } from "./open-chardev.ts";
 import { readDefaultFirmware, readFirmware, readUserFile } from "./read-file.ts";
 import { SlowOutput } from "./slow-output.ts";
-import { threadCompiler } from "./thread-compiler.ts";
+import { type TranslatorThreads, translatorThreads } from "./thread-compiler.ts";
 import { writeThrough } from "./write-through.ts";
 
 /** The host's side of a machine, to be closed when the machine has ended. */
@@ -34,7 +34,10 @@ export interface OpenedHost extends MachineHost {
 }
 
 /** What a host needs beside the configuration. */
-export type HostContext = Omit<ChardevContext, "escapeCode" | "now" | "output">;
+export interface HostContext extends Omit<ChardevContext, "escapeCode" | "now" | "output"> {
+  /** Threads for translation, where one was started ahead; from now on the host's. */
+  readonly translators?: TranslatorThreads;
+}
 
 /**
  * Opens everything.
@@ -58,6 +61,8 @@ export async function openConfig(config: MachineConfig, context: HostContext): P
     if (errors.length > 0) throw errors[0];
   };
   try {
+    const translators = track(context.translators ?? translatorThreads(false));
+    if (config.accel !== "jit") translators.close();
     const files = readFiles(config);
     // The first to be opened is the last to be closed: closing the others may still write to the log.
     const [output, errors] = [track(new SlowOutput(1)), track(new SlowOutput(2))];
@@ -81,7 +86,7 @@ export async function openConfig(config: MachineConfig, context: HostContext): P
       serials: config.serials.map((id) => (id === undefined ? undefined : chardevs.get(id))),
       rngs,
       log,
-      compiler: threadCompiler,
+      compiler: translators.compiler,
       outputRoom: () => output.room ?? errors.room,
       drained: async () => {
         // What was gathered for one system call has been handed over by then.
