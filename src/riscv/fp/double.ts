@@ -249,6 +249,8 @@ function fma(fused: boolean): Func[] {
           // Boldo and Melquiond: xy + z = s + (error of s) + (error of p); the last two become one number, odd if inexact.
           ...sumError(t, p, z, s),
           ...productError(error, x, y, p, fused),
+          // Programs that work with small numbers are exact for long, and NX stays clear.
+          iff(every(f64.eq(t, f64.const(0)), f64.eq(error, f64.const(0)), f64.ne(s, f64.const(0))), [returns(s)]),
           set(t, call(F64, "fp.odd", t, error)),
           // A sum of 0 is a cancellation: negative when rounding down.
           ...sum(h, s, t, i64.const(-1), rm),
