@@ -38,6 +38,7 @@ import { inlineFloat } from "./float.ts";
 import { type AccessGroup, groupAccesses } from "./groups.ts";
 import { type Block, type Region, type RegionInsn, relOf, successors } from "./region.ts";
 import { type Structure, structureOf } from "./structure.ts";
+import { asWord, loadedBy, wordsAfter, wordsOf } from "./words.ts";
 
 /** Nested guest calls on the host's stack at most; beyond that calls go through the interpreter. */
 const MAX_DEPTH = 160;
@@ -104,11 +105,15 @@ class RegionTranslator implements Backend {
   private floatKnownOn = false;
   private floatDirty = false;
   private hasFloat = false;
+  /** Registers that hold sign-extended words: before each block, and before the instruction being lowered. */
+  private readonly wordsBefore: ReadonlyMap<number, number>;
+  private words = 0;
 
   constructor(region: Region, around: Surroundings, funcs: FuncIndex, signatures: SignatureTable) {
     this.region = region;
     this.around = around;
     this.f = new FuncLowering([this.h, this.depth], funcs, signatures, this);
+    this.wordsBefore = wordsOf(region.entry, region.blocks);
     this.structure = structureOf(region.entry, (node) => successors(region.blocks.get(node)!, region.blocks));
   }
 
@@ -264,6 +269,7 @@ class RegionTranslator implements Backend {
     for (const group of this.groups.values()) f.slot(group.host);
     const { end } = block;
     let condition: Expr | undefined;
+    this.words = this.wordsBefore.get(block.id)!;
     for (const [i, insn] of block.insns.entries()) {
       this.insn = insn;
       this.done = i;
@@ -272,6 +278,7 @@ class RegionTranslator implements Backend {
         if (effect.k !== "effect") throw new Error("a branch is an effect");
         condition = effect.args[0]!;
       } else f.scope(this.doubleAccess() ?? insns[insn.n]!.body);
+      this.words = wordsAfter(insn, this.words);
     }
     const settle: Stmt[] = block.insns.length ? [set(this.budget, i32.sub(this.budget, block.insns.length))] : [];
     f.stmts(settle);
@@ -441,7 +448,8 @@ class RegionTranslator implements Backend {
       const inline = this.inlineCall(e);
       if (inline) return inline((v) => set(this.x.get(n)!, v));
     }
-    return [set(this.x.get(n)!, e)];
+    const { insn, words } = this;
+    return [set(this.x.get(n)!, asWord(e, { insn, words, loaded: loadedBy[insn.n] }))];
   }
 
   private setF(e: Expr): Stmt[] {
