@@ -37,11 +37,14 @@ import { type Backend, type FuncIndex, FuncLowering } from "../wasm/lower.ts";
 import { inlineFloat } from "./float.ts";
 import { type AccessGroup, groupAccesses } from "./groups.ts";
 import { type Block, type Region, type RegionInsn, relOf, successors } from "./region.ts";
+import { IntegerRegisters } from "./registers.ts";
 import { type Structure, structureOf } from "./structure.ts";
-import { asWord, loadedBy, wordsAfter, wordsOf } from "./words.ts";
+import { compareWords, loadedBy, type WordContext, wordsAfter, wordsOf } from "./words.ts";
 
 /** Nested guest calls on the host's stack at most; beyond that calls go through the interpreter. */
 const MAX_DEPTH = 160;
+/** A set of registers (words.ts) that are words: none. */
+const NO_WORDS = 1;
 
 /** What the translator must know of the surroundings of a region. */
 export interface Surroundings {
@@ -91,9 +94,8 @@ class RegionTranslator implements Backend {
   private readonly target = local(I64, "target");
   /** NX is set and frm is nearest even: the usual case of floating point needs no flags. */
   private readonly easyFloat = local(I32, "easyFloat");
-  private readonly x = new Map<number, Local>();
+  private readonly x: IntegerRegisters;
   private readonly fr = new Map<number, Local>();
-  private readonly writtenX = new Set<number>();
   private readonly writtenF = new Set<number>();
   private readonly leaveLabel = label("leave");
   private readonly loopLabels = new Map<number, Label>();
@@ -113,6 +115,7 @@ class RegionTranslator implements Backend {
     this.region = region;
     this.around = around;
     this.f = new FuncLowering([this.h, this.depth], funcs, signatures, this);
+    this.x = new IntegerRegisters(this.f);
     this.wordsBefore = wordsOf(region.entry, region.blocks);
     this.structure = structureOf(region.entry, (node) => successors(region.blocks.get(node)!, region.blocks));
   }
@@ -143,17 +146,14 @@ class RegionTranslator implements Backend {
         this.useRegister(files[3]!, i.rs3, false);
       }
     }
-    for (const l of [...this.x.values(), ...this.fr.values()]) this.f.slot(l);
+    for (const l of this.fr.values()) this.f.slot(l);
   }
 
   private useRegister(file: "x" | "f" | "", n: number, written: boolean): void {
     if (file === "f") {
       if (!this.fr.has(n)) this.fr.set(n, local(F64, `f${n}`));
       if (written) this.writtenF.add(n);
-    } else if (file === "x" && n !== 0) {
-      if (!this.x.has(n)) this.x.set(n, local(I64, `x${n}`));
-      if (written) this.writtenX.add(n);
-    }
+    } else if (file === "x") this.x.use(n, written);
   }
 
   /** Loads every register that the region uses, and what else is kept in locals. */
@@ -161,7 +161,7 @@ class RegionTranslator implements Backend {
     const { h } = this;
     return [
       set(this.tlb, S.tlb.get(h)),
-      ...[...this.x].map(([n, l]) => set(l, i64.load(h, S.x.offset + n * 8))),
+      ...this.x.load(h, S.x.offset),
       ...[...this.fr].map(([n, l]) => set(l, f64.load(h, S.f.offset + n * 8))),
       ...this.reloadFloatMode(),
     ];
@@ -173,7 +173,7 @@ class RegionTranslator implements Backend {
 
   private spill(): Stmt[] {
     return [
-      ...[...this.writtenX].map((n) => i64.store(this.h, this.x.get(n)!, S.x.offset + n * 8)),
+      ...this.x.store(this.h, S.x.offset),
       ...[...this.writtenF].map((n) => f64.store(this.h, this.fr.get(n)!, S.f.offset + n * 8)),
     ];
   }
@@ -187,6 +187,7 @@ class RegionTranslator implements Backend {
   /** Leaves the region for `pc`, `count` instructions of the block having retired. */
   private leaveTo(pc: Expr, count: number): Stmt[] {
     return [
+      ...this.x.goHome(NO_WORDS),
       set(this.exitPc, pc),
       ...(count ? [set(this.budget, i32.sub(this.budget, count))] : []),
       { k: "br", label: this.leaveLabel },
@@ -208,6 +209,7 @@ class RegionTranslator implements Backend {
       const l = label(`loop${id}`);
       this.loopLabels.set(id, l);
       f.begin(0x03, l);
+      this.x.atHome(this.wordsBefore.get(id)!);
       f.stmts(this.checkBudget(relOf(id)));
       this.within(id, merges, 0);
       f.end();
@@ -238,6 +240,7 @@ class RegionTranslator implements Backend {
       return;
     }
     if (check && rel >> 12 !== relOf(from) >> 12) f.stmts(this.checkPage(rel));
+    f.stmts(this.x.goHome(this.wordsBefore.get(to)!));
     if (structure.isBack(from, to)) f.stmt({ k: "br", label: this.loopLabels.get(to)! });
     else if (structure.isMerge(to)) f.stmt({ k: "br", label: this.mergeLabels.get(to)! });
     else this.node(to);
@@ -270,13 +273,15 @@ class RegionTranslator implements Backend {
     const { end } = block;
     let condition: Expr | undefined;
     this.words = this.wordsBefore.get(block.id)!;
+    const outer = this.x.begin();
+    this.x.atHome(this.words);
     for (const [i, insn] of block.insns.entries()) {
       this.insn = insn;
       this.done = i;
       if (end.k === "branch" && i === block.insns.length - 1) {
         const effect = insns[insn.n]!.body[0]!;
         if (effect.k !== "effect") throw new Error("a branch is an effect");
-        condition = effect.args[0]!;
+        condition = this.x.resolve(compareWords(effect.args[0]!, this.wordContext()), insn);
       } else f.scope(this.doubleAccess() ?? insns[insn.n]!.body);
       this.words = wordsAfter(insn, this.words);
     }
@@ -285,37 +290,43 @@ class RegionTranslator implements Backend {
     switch (end.k) {
       case "leave":
         f.stmts(this.leaveTo(this.pcOf(end.rel), 0));
-        return;
+        break;
       case "jump":
         this.goTo(block.id, end.to);
-        return;
+        break;
       case "indirect":
         f.stmts(this.leaveTo(this.target, 0));
-        return;
-      case "branch":
+        break;
+      case "branch": {
         f.expr(condition!);
+        const values = this.x.save();
         f.begin(0x04, label("taken"));
         this.goTo(block.id, end.taken);
         f.end();
+        this.x.restore(values);
         this.goTo(block.id, end.fall);
-        return;
+        break;
+      }
       case "call":
         this.call(block.id, end.rel, end.ret);
-        return;
+        break;
       case "return":
         f.stmts([iff(i64.ne(this.target, this.pcOf(end.rel)), this.leaveTo(this.target, 0))]);
         // The page of the call was being run; where the call was at its end, the next page was not.
         this.goTo(block.id, end.to, (end.rel & 4095) === 0);
-        return;
+        break;
       case "inline":
         if (end.guess !== undefined) {
           f.expr(i64.ne(this.target, this.pcOf(end.guess)));
+          const values = this.x.save();
           f.begin(0x04, label("wrong guess"));
           this.call(block.id, undefined, end.ret);
           f.end();
+          this.x.restore(values);
         }
         this.goTo(block.id, end.to);
     }
+    this.x.end(outer);
   }
 
   /** A guest call: a call on the host's stack where the callee is known, checked when it comes back. */
@@ -331,6 +342,7 @@ class RegionTranslator implements Backend {
     f.scope([
       iff(i32.gt_u(depth, MAX_DEPTH), this.leaveTo(target, 0)),
       ...(to !== undefined && to >> 12 !== relOf(from) >> 12 ? this.checkPage(to) : []),
+      ...this.x.goHome(NO_WORDS),
       ...this.spill(),
       S.pc.set(h, target),
       S.budget.set(h, this.budget),
@@ -378,7 +390,7 @@ class RegionTranslator implements Backend {
   }
 
   private xr(n: number): Expr {
-    return n === 0 ? i64.const(0) : this.x.get(n)!;
+    return this.x.get(n);
   }
 
   effect(s: Extract<Stmt, { k: "effect" }>): readonly Stmt[] {
@@ -445,11 +457,18 @@ class RegionTranslator implements Backend {
 
   private setX(n: number, e: Expr): Stmt[] {
     if (e.k === "call") {
-      const inline = this.inlineCall(e);
-      if (inline) return inline((v) => set(this.x.get(n)!, v));
+      const inline = this.inlineCall(this.x.resolve(e, this.insn) as typeof e);
+      if (inline) {
+        const to = this.x.fresh(n);
+        return inline((v) => set(to, v));
+      }
     }
+    return this.x.set(n, e, this.wordContext());
+  }
+
+  private wordContext(): WordContext {
     const { insn, words } = this;
-    return [set(this.x.get(n)!, asWord(e, { insn, words, loaded: loadedBy[insn.n] }))];
+    return { insn, words, loaded: loadedBy[insn.n] };
   }
 
   private setF(e: Expr): Stmt[] {
@@ -595,9 +614,11 @@ class RegionTranslator implements Backend {
     const status = local(I32, "status");
     this.floatKnownOn = false;
     this.floatDirty = false;
+    // The destination may be the source.
+    const value = this.x.resolve(source, insn);
     return [
       ...this.spillPc(),
-      S.fa.set(h, source),
+      S.fa.set(h, value),
       set(
         status,
         call(
@@ -610,7 +631,7 @@ class RegionTranslator implements Backend {
         ),
       ),
       iff(i32.eq(status, 1), this.leaveBefore()),
-      ...(insn.rd ? [set(this.x.get(insn.rd)!, S.result.get(h))] : []),
+      ...(insn.rd ? [set(this.x.fresh(insn.rd), S.result.get(h))] : []),
       iff(i32.or(i32.eq(status, 2), S.attention.get(h)), [
         set(this.budget, i32.add(S.budget.get(h), this.done + 1)),
         ...this.leaveAfter(),

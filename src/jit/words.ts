@@ -7,7 +7,7 @@
  */
 import type { AmoInfo, LoadInfo } from "../isa/semantics.ts";
 import { insns } from "../isa/table.ts";
-import { type Expr, I32, i32, i64, type Local } from "../wasm/ir.ts";
+import { type Expr, I32, i32, type Local } from "../wasm/ir.ts";
 import { type Block, type RegionInsn, successors } from "./region.ts";
 
 /** No register but x0. */
@@ -18,13 +18,13 @@ const AND = 0x83;
 const XOR = 0x85;
 /** From an operation on 64 bits to the one on 32: both instruction sets have the same order. */
 const TO_32 = 0x71 - AND;
+const ADD = 0x7c;
 const EXTEND_S = 0xac;
 const EXTEND_U = 0xad;
 
 const isLogic = (op: number): boolean => op >= AND && op <= XOR;
 /** i32 operations that give 0 or 1: comparisons. */
-const isTruth = (e: Expr): boolean =>
-  (e.k === "un" || e.k === "bin") && e.t === I32 && e.op >= 0x45 && e.op <= 0x66;
+const isTruth = (e: Expr): boolean => (e.k === "un" || e.k === "bin") && e.t === I32 && e.op >= 0x45 && e.op <= 0x66;
 
 /** An instruction with what is known of its operands. */
 export interface WordContext {
@@ -58,23 +58,41 @@ function isWord(e: Expr, c: WordContext): boolean {
   }
 }
 
-/** `mv`: addi with an immediate of 0. */
+/** `mv` and `li`: addi with an immediate of 0, or to x0. */
 const isCopy = (e: Extract<Expr, { k: "bin" }>, c: WordContext): boolean =>
-  e.op === 0x7c && c.insn.imm === 0 && e.b.k === "operand" && e.b.name === "imm" && isWord(e.a, c);
+  e.op === ADD &&
+  e.b.k === "operand" &&
+  e.b.name === "imm" &&
+  (c.insn.imm === 0 ? isWord(e.a, c) : e.a.k === "operand" && e.a.name === "rs1" && c.insn.rs1 === 0);
 
 /** The low 32 bits of a word. */
-function low(e: Expr): Expr {
-  if (e.k === "const") return i32.const(Number(e.v) | 0);
-  if (e.k === "operand" && e.name === "imm") return { ...e, t: I32, name: "imm32" };
-  if (e.k === "un" && e.op === EXTEND_S) return e.a;
-  if (e.k === "bin" && isLogic(e.op)) return { ...e, t: I32, op: e.op + TO_32, a: low(e.a), b: low(e.b) };
-  return i32.wrap(e);
+export function low(e: Expr): Expr {
+  switch (e.k) {
+    case "const":
+      return i32.const(Number(e.v) | 0);
+    case "operand":
+      return e.name === "imm" ? { ...e, t: I32, name: "imm32" } : i32.wrap(e);
+    case "un":
+      return e.op === EXTEND_S || e.op === EXTEND_U ? e.a : i32.wrap(e);
+    case "select":
+      return { ...e, t: I32, a: low(e.a), b: low(e.b) };
+    case "bin":
+      if (isLogic(e.op)) return { ...e, t: I32, op: e.op + TO_32, a: low(e.a), b: low(e.b) };
+      return e.op === ADD ? i32.add(low(e.a), low(e.b)) : i32.wrap(e);
+    default:
+      return i32.wrap(e);
+  }
 }
 
-/** What to compute for the destination instead of `e`: the same value. */
-export function asWord(e: Expr, c: WordContext): Expr {
-  if (e.k === "bin" && isLogic(e.op) && isWord(e, c)) return i64.extend_s(low(e));
-  return e;
+/** An expression for the destination whose value is a sign-extended word, or undefined where it may be none. */
+export function asWord(e: Expr, c: WordContext): Expr | undefined {
+  return isWord(e, c) ? e : undefined;
+}
+
+/** A branch's condition: words compare as 32 bits do, signed or not, for sign extension keeps the order. */
+export function compareWords(e: Expr, c: WordContext): Expr {
+  if (e.k !== "bin" || e.op < 0x51 || e.op > 0x5a || !isWord(e.a, c) || !isWord(e.b, c)) return e;
+  return { ...e, op: e.op - 0x51 + 0x46, a: low(e.a), b: low(e.b) };
 }
 
 const loadedWord = (data: unknown): Local | undefined => {

@@ -49,6 +49,20 @@ export class FuncLowering {
     return s;
   }
 
+  /** Gives a local its index for as long as nobody releases it, whatever scope is open. */
+  pin(l: Local): void {
+    const outer = this.scoped;
+    this.scoped = undefined;
+    this.slot(l);
+    this.scoped = outer;
+  }
+
+  /** Ends the use of a pinned local. */
+  release(l: Local): void {
+    this.free[l.t].push(this.slots.get(l)!);
+    this.slots.delete(l);
+  }
+
   /** Lowers statements whose new locals are not used afterwards. */
   scope(body: readonly Stmt[]): void {
     const outer = this.scoped;
