@@ -8,6 +8,7 @@ import { FileChardev, LoggedChardev, NullChardev } from "./plain-chardevs.ts";
 import type { SlowOutput } from "./slow-output.ts";
 import type { Notice } from "./socket-chardev.ts";
 import { StdioChardev } from "./stdio-chardev.ts";
+import type { StreamChardev } from "./stream-chardev.ts";
 import type { Terminal } from "./tty.ts";
 
 /** What character devices have in common. */
@@ -18,6 +19,8 @@ export interface ChardevContext {
   readonly escapeCode: number;
   /** Milliseconds since the machine started. */
   readonly now: () => number;
+  /** Told of each connection that is opened: its peer may be slow. */
+  readonly onStream: (chardev: StreamChardev) => void;
   /** Standard output. */
   readonly output: SlowOutput;
   /** The console on the terminal, or in its place, cannot be reached any more. */
@@ -65,13 +68,18 @@ async function openTarget({ id, where, target }: ChardevConfig, context: Chardev
     // Sockets are loaded when they are wanted: most machines have none, and they cost a moment at the start.
     case "pipe": {
       const { openPipeChardev } = await import("./pipe-chardev.ts");
-      return openPipeChardev(id, target.path, where);
+      return told(await openPipeChardev(id, target.path, where));
     }
     case "tcp":
     case "unix": {
       const { openSocketChardev } = await import("./socket-chardev.ts");
-      return openSocketChardev(id, target, where, context.notice);
+      return told(await openSocketChardev(id, target, where, context.notice));
     }
+  }
+
+  function told(chardev: StreamChardev): StreamChardev {
+    context.onStream(chardev);
+    return chardev;
   }
 }
 

@@ -20,6 +20,7 @@ import { LogFile } from "./log-file.ts";
 import { type ChardevContext, openChardev } from "./open-chardev.ts";
 import { readDefaultFirmware, readFirmware, readUserFile } from "./read-file.ts";
 import { SlowOutput } from "./slow-output.ts";
+import type { StreamChardev } from "./stream-chardev.ts";
 import { type TranslatorThreads, translatorThreads } from "./thread-compiler.ts";
 import { writeThrough } from "./write-through.ts";
 
@@ -27,14 +28,17 @@ import { writeThrough } from "./write-through.ts";
 export interface OpenedHost extends MachineHost {
   /** Writes the disks' data to where it is safe. @throws BlockError if the host cannot */
   flushDisks(): Promise<void>;
-  /** Waits until those who read standard output and standard error have all that was said. */
+  /**
+   * Waits until those who read standard output and standard error have all that was said, and for peers of sockets and
+   * pipes as well, but not long: they may wait for us to end.
+   */
   drained(): Promise<void>;
   /** Sends what waits and closes everything. */
   close(): void;
 }
 
 /** What a host needs beside the configuration. */
-export interface HostContext extends Omit<ChardevContext, "escapeCode" | "now" | "output"> {
+export interface HostContext extends Omit<ChardevContext, "escapeCode" | "now" | "output" | "onStream"> {
   /** Threads for translation, where one was started ahead; from now on the host's. */
   readonly translators?: TranslatorThreads;
 }
@@ -74,7 +78,9 @@ export async function openConfig(config: MachineConfig, context: HostContext): P
     for (const netdev of config.netdevs) netdevs.set(netdev.id, track(await openNetdev(netdev.user)));
     const start = performance.now();
     const now = () => performance.now() - start;
-    const chardevContext = { ...context, output, escapeCode: config.escapeCharacter, now };
+    const streams: StreamChardev[] = [];
+    const onStream = (chardev: StreamChardev) => streams.push(chardev);
+    const chardevContext = { ...context, output, onStream, escapeCode: config.escapeCharacter, now };
     const chardevs = new Map<string, Chardev>();
     for (const chardev of config.chardevs) chardevs.set(chardev.id, track(await openChardev(chardev, chardevContext)));
     const rtcOffset = rtcOffsetOf(config.rtcBase);
@@ -91,6 +97,7 @@ export async function openConfig(config: MachineConfig, context: HostContext): P
       drained: async () => {
         // What was gathered for one system call has been handed over by then.
         await new Promise((resolve) => setImmediate(resolve));
+        await withinTime(Promise.all(streams.map((stream) => stream.drained())));
         await output.drained();
         await errors.drained();
       },
@@ -106,6 +113,19 @@ export async function openConfig(config: MachineConfig, context: HostContext): P
     closeAll();
     throw error;
   }
+}
+
+/** How long peers have at the end for what they did not take yet. */
+const LINGER_MS = 2000;
+
+/** Waits for it, but not longer than peers are waited for. */
+async function withinTime(done: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeUp = new Promise((resolve) => {
+    timer = setTimeout(resolve, LINGER_MS);
+  });
+  await Promise.race([done, timeUp]);
+  clearTimeout(timer);
 }
 
 function readFiles(

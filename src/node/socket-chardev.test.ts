@@ -133,6 +133,31 @@ describe("a server", () => {
     await until(() => !chardev.connected);
   });
 
+  test("is drained when a slow peer has all, or has gone", async () => {
+    const chardev = await open(unix({ server: true }));
+    await chardev.drained();
+    const slow = await peer({ path });
+    await until(() => chardev.connected);
+    slow.pause();
+    // More than the system keeps for a peer.
+    const much = new Uint8Array(1 << 20).fill(0x61);
+    chardev.write(much);
+    let isDrained = false;
+    const drained = chardev.drained().then(() => {
+      isDrained = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isDrained).toBe(false);
+    slow.resume();
+    await drained;
+    await until(() => slow.text.length === much.length);
+    slow.pause();
+    chardev.write(much);
+    const gone = chardev.drained();
+    slow.destroy();
+    await gone;
+  });
+
   test("removes its file at the end, and takes over one that nobody listens on", async () => {
     const chardev = await open(unix({ server: true }));
     expect(existsSync(path)).toBe(true);

@@ -69,6 +69,15 @@ export class StreamChardev implements Chardev {
     this.#queue.deliver();
   }
 
+  /** Waits until the peer's side of the system has all that was written, or the peer has gone. */
+  async drained(): Promise<void> {
+    this.#output.flush();
+    const output = this.#stream?.output;
+    if (output === undefined || output.destroyed || output.writableLength === 0) return;
+    // Called after all that was written before, or with an error.
+    await new Promise<void>((resolve) => output.write(new Uint8Array(0), () => resolve()));
+  }
+
   close(): void {
     this.#output.flush();
     this.onClosed = () => {};
