@@ -17,6 +17,8 @@ export interface Run {
   readonly engine: Engine;
   readonly cache: RegionCache | undefined;
   readonly ram: Uint8Array;
+  /** The bus, for more devices. */
+  readonly root: MemoryRegion;
   /** Writes to the device at 0x1000_0000, in order. */
   readonly writes: number[];
 }
@@ -42,8 +44,10 @@ export function machine(tier: "interp" | "jit", log: Log = silentLog): Run {
     },
   });
   root.addSubregion(0x1000_0000n, device);
+  // Where a board's test finisher is: programs that also run on QEMU end there.
+  root.addSubregion(0x10_0000n, MemoryRegion.io("finisher", 0x1000, { read: () => 0, write: () => {} }));
   const cache = tier === "jit" ? new RegionCache(engine, inlineCompiler(engine), log) : undefined;
-  return { engine, cache, ram, writes };
+  return { engine, cache, ram, root, writes };
 }
 
 const COMPARED: readonly (keyof typeof S)[] = [
@@ -90,10 +94,21 @@ export function random(seed: number): (below: number) => number {
   };
 }
 
+interface CompareOptions {
+  readonly seed?: number;
+  readonly slices?: number;
+  /** Before the start: memory, devices. */
+  readonly prepare?: (run: Run) => void;
+  /** Before each slice. */
+  readonly between?: (run: Run, slice: number) => void;
+  /** The program does not end: it is compared for as many slices as were asked for. */
+  readonly endless?: boolean;
+}
+
 /** Runs `source` on both tiers in the same slices until it stores to the finisher word at RAM + 0xff000. */
 export function compare(
   source: string,
-  { seed = 1, slices = 400, prepare }: { seed?: number; slices?: number; prepare?: (run: Run) => void } = {},
+  { seed = 1, slices = 400, prepare, between, endless = false }: CompareOptions = {},
 ): { interp: Run; jit: Run; regions: number } {
   const { bytes } = assemble(source, { base: BigInt(RAM) });
   const runs = { interp: machine("interp"), jit: machine("jit") };
@@ -106,11 +121,12 @@ export function compare(
   for (let n = 0; n < slices; n++) {
     const budget = 1 + next(next(4) === 0 ? 50 : 4000);
     for (const run of [runs.interp, runs.jit]) {
+      between?.(run, n);
       run.cache?.poll();
       run.engine.harts[0]!.run(budget);
     }
     expect(stateOf(runs.jit), `after slice ${n} of ${budget} instructions`).toEqual(stateOf(runs.interp));
-    if (runs.interp.ram[0xff000]) {
+    if (runs.interp.ram[0xff000] || (endless && n === slices - 1)) {
       const regions = runs.jit.cache!.installed;
       expect(regions, "regions that were translated").toBeGreaterThan(0);
       return { ...runs, regions };
