@@ -455,6 +455,7 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
 
   #listenersChanged(): void {
     this.#planReads();
+    if (this.listening && this.#shown === undefined) this.#refreshDerived();
     this.#shown = this.listening ? (this.#shown ?? this.file.words.slice()) : undefined;
   }
 
@@ -483,11 +484,17 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
     for (const { dma } of this.#observers) dma?.(event);
   }
 
+  /** Computes what is derived, so that those who listen hear of it when it changes and not when somebody looks. */
+  #refreshDerived(): void {
+    if (this.file.hasDerived) for (const cell of this.file.layout.cells) this.file.refresh(cell);
+  }
+
   /** Tells of registers that the model's callbacks have changed. */
   #showChanges(): void {
     const shown = this.#shown;
     if (shown === undefined) return;
     const { words, layout } = this.file;
+    this.#refreshDerived();
     for (let word = 0; word < words.length; word++) {
       if (shown[word] === words[word]) continue;
       for (const cell of layout.cellsOf[word]!) {

@@ -95,4 +95,31 @@ describe("observers", () => {
       made.unrealize();
     }
   });
+
+  test("hear of derived values when they change, not when somebody looks", () => {
+    const counter = defineDevice({
+      type: "counter",
+      mmio,
+      registers: { LEVEL: reg32(0, { access: "ro" }), PUSH: reg32(4, { fields: { GO: pulse(0) } }) },
+      setup({ derive, fifo, on, timer }) {
+        const items = fifo("items", { depth: 4 });
+        derive("LEVEL", () => items.length);
+        on.write("PUSH.GO", () => {
+          items.push(1);
+          drain.after(10);
+        });
+        const drain = timer("drain", () => items.clear());
+      },
+    });
+    const d = testbench(counter);
+    d.write("PUSH", { GO: true });
+    const heard: (string | number | bigint)[][] = [];
+    d.device.observe({ change: ({ name, old, new: now, time }) => heard.push([name, old, now, time]) });
+    d.write("PUSH", { GO: true });
+    d.run(10);
+    expect(heard).toEqual([
+      ["LEVEL", 1, 2, 0],
+      ["LEVEL", 2, 0, 10],
+    ]);
+  });
 });
