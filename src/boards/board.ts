@@ -9,6 +9,7 @@ import type { TypeInfo } from "../qom/type-info.ts";
 import type { IrqLine } from "../util/irq.ts";
 import type { BootFile, Gunzip } from "./loader/boot-file.ts";
 import type { FunctionSymbol } from "./loader/elf-symbols.ts";
+import type { KernelSymbols } from "./loader/kernel-symbols.ts";
 
 /** What a hart says of itself in the device tree (Linux's riscv/cpus.yaml and riscv/extensions.yaml). */
 export interface HartIsa {
@@ -122,6 +123,9 @@ export interface Board {
 
   /** The functions of firmware and kernel, for traces. After `complete`; reads the files at each call. */
   functions(): FunctionSymbol[];
+
+  /** The symbols of a kernel that is an Image, and the physical address of its first byte. After `complete`. */
+  kernelImage(): { readonly address: number; readonly symbols: KernelSymbols } | undefined;
 }
 
 /** A kind of board. */

@@ -269,6 +269,10 @@ class VirtMachine implements Board {
     return this.#plan?.functions() ?? [];
   }
 
+  kernelImage(): ReturnType<Board["kernelImage"]> {
+    return this.#plan?.kernelImage();
+  }
+
   /** Adds one of the board's own devices at its place in the memory map. */
   #add<T extends SysBusDevice>(name: string, device: T, slot: Slot, regionOffsets: readonly number[] = [0]): T {
     this.object.addChild(name, device);

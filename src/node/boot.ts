@@ -108,12 +108,25 @@ export async function boot(config: BootConfig = {}): Promise<Vm> {
       // The guest of set-up has done it when it started.
       if (config.files !== undefined && config.images !== undefined) await vm.console.run(TAKE_FILES, { timeout });
     } else await config.ready(vm.console);
-    await vm.prepareForks(config.spares ?? 1);
+    const { spares = 1 } = config;
+    await vm.prepareForks(spares);
+    if (config.ready === undefined) await warmUp(vm, spares, timeout);
   } catch (error) {
     await vm.dispose();
     throw error;
   }
   return vm;
+}
+
+/** Runs a command in each spare machine: it has decoded and translated the code of the shell when a test needs it. */
+async function warmUp(vm: Vm, spares: number, timeout: number): Promise<void> {
+  const forks: Vm[] = [];
+  try {
+    for (let n = 0; n < spares; n++) forks.push(await vm.fork());
+    for (const fork of forks) await fork.console.run("true", { timeout });
+  } finally {
+    for (const fork of forks) await fork.dispose();
+  }
 }
 
 /** Waits for a shell's prompt, on the way there for a login. */

@@ -93,7 +93,7 @@ describe("files to boot", () => {
       ],
     });
     expect(host.firmware).toEqual({ source: `-bios ${bios}`, bytes: Buffer.from("b") });
-    expect(host.kernel).toEqual({ source: `-kernel ${kernel}`, bytes: Buffer.from("k") });
+    expect(host.kernel).toMatchObject({ source: `-kernel ${kernel}`, bytes: Buffer.from("k") });
     expect(host.initrd).toEqual({ source: `-initrd ${initrd}`, bytes: Buffer.from("i") });
     expect(host.dtb).toEqual({ source: `-dtb ${dtb}`, bytes: Buffer.from("d") });
     expect(host.fwCfg.map((entry) => new TextDecoder().decode(entry.bytes))).toEqual(["f", "grün"]);

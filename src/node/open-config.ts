@@ -18,7 +18,7 @@ import { UserError } from "../util/user-error.ts";
 import { openFileBlock } from "./file-block.ts";
 import { LogFile } from "./log-file.ts";
 import { type ChardevContext, openChardev } from "./open-chardev.ts";
-import { readDefaultFirmware, readFirmware, readUserFile } from "./read-file.ts";
+import { readDefaultFirmware, readFirmware, readSystemMap, readUserFile } from "./read-file.ts";
 import { SlowOutput } from "./slow-output.ts";
 import type { StreamChardev } from "./stream-chardev.ts";
 import { type TranslatorThreads, translatorThreads } from "./thread-compiler.ts";
@@ -135,7 +135,9 @@ function readFiles(
   return {
     ...(firmware.kind === "file" ? { firmware: readFirmware(firmware.path, dataPaths) } : {}),
     ...(firmware.kind === "default" ? { firmware: readDefaultFirmware(dataPaths) } : {}),
-    ...(kernel === undefined ? {} : { kernel: readUserFile("-kernel", kernel) }),
+    ...(kernel === undefined
+      ? {}
+      : { kernel: { ...readUserFile("-kernel", kernel), systemMap: () => readSystemMap(kernel) } }),
     ...(initrd === undefined ? {} : { initrd: readUserFile("-initrd", initrd) }),
     ...(dtb === undefined ? {} : { dtb: readUserFile("-dtb", dtb) }),
     // Loaded when it is wanted: few kernels are compressed.

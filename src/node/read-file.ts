@@ -1,7 +1,7 @@
 // Files that the user named to boot from: read whole, with one line about what is wrong.
 
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { BootFile } from "../boards/loader/boot-file.ts";
 import { UserError } from "../util/user-error.ts";
 
@@ -64,4 +64,18 @@ export function readDefaultFirmware(dataPaths: readonly string[]): BootFile {
   throw new UserError(
     "-bios default: no OpenSBI is installed here: expected -bios FILE (Debian's package opensbi has one) or -bios none",
   );
+}
+
+/** The System.map that lies beside a kernel: of the same name behind the first hyphen (`vmlinuz-6.1`), or of none. */
+export function readSystemMap(kernel: string): Uint8Array | undefined {
+  const version = /^[^-]+(-.+)$/.exec(basename(kernel))?.[1];
+  const names = version === undefined ? ["System.map"] : [`System.map${version}`, "System.map"];
+  for (const name of names) {
+    try {
+      return readFileSync(join(dirname(kernel), name));
+    } catch {
+      // There is none of this name.
+    }
+  }
+  return undefined;
 }

@@ -1,5 +1,6 @@
 // What devices of a running machine did and had done to them, for assertions: vm.trace. docs/testing.md.
 
+import type { FunctionSymbol } from "../boards/loader/elf-symbols.ts";
 import type { DefinedDevice } from "../device/model/defined-device.ts";
 import type { RegisterViews } from "../device/model/paths.ts";
 import type { RegisterMap } from "../device/model/register-map.ts";
@@ -23,7 +24,7 @@ export interface TraceFilter {
   /** Accesses to it, and changes of it; `*` stands for anything. */
   readonly register?: string;
   readonly write?: boolean;
-  /** The guest's function, as far as it is known. */
+  /** The guest's function, as far as it is known; of a module's without the module's name. */
   readonly symbol?: string | RegExp;
 }
 
@@ -87,6 +88,7 @@ export class DeviceTrace<R extends RegisterSpecs = RegisterSpecs, I extends stri
     machine: Machine,
     which: Parameters<typeof traceDevices>[1],
     { limit = LIMIT }: TraceSettings = {},
+    symbols?: () => readonly FunctionSymbol[],
   ): DeviceTrace<R, I> {
     const kept: TraceRecord[] = [];
     const counter = { dropped: 0 };
@@ -111,7 +113,7 @@ export class DeviceTrace<R extends RegisterSpecs = RegisterSpecs, I extends stri
           },
         };
       },
-      { before: true },
+      { before: true, ...(symbols === undefined ? {} : { symbols }) },
     );
     return new DeviceTrace<R, I>(kept, subjects, machine.now, counter, () => machine.now, end);
   }
@@ -255,6 +257,6 @@ function namesOf(record: TraceRecord): readonly string[] {
 }
 
 function isIn({ origin }: TraceRecord, symbol: string | RegExp): boolean {
-  const name = origin?.symbol?.replace(/\+0x[0-9a-f]+$/, "") ?? "";
+  const name = origin?.symbol?.replace(/(\+0x[0-9a-f]+)?( \[\w+\])?$/, "") ?? "";
   return typeof symbol === "string" ? name === symbol : symbol.test(name);
 }

@@ -24,6 +24,10 @@ const KEEP = 1 << 20;
 const MAX_KEPT = 4 * KEEP;
 /** Marks begin and end with it. The shell's echo of a command has it as the four characters `\036`. */
 const MARK = "\x1e";
+/** A program asks its terminal where the cursor is; BusyBox's shell waits 20 ms at the end of a line if nobody has answered. */
+const ASKS_CURSOR = "\x1b[6n";
+/** In the upper left corner: farther left than any prompt ends, so that nothing is drawn anew. */
+const CURSOR = "\x1b[1;1R";
 /** A function of the guest's shell that runs a command between marks: what is typed costs the guest more than most commands. */
 const RUNNER = "_p";
 const DEFINITION = `${RUNNER}() { printf '\\036B%s\\036' $1; command eval "$2" </dev/null; printf '\\036E%s %d\\036' $1 $?; }\n`;
@@ -34,6 +38,8 @@ export class GuestConsole {
   #text = "";
   /** How much of the text `expect` has passed. */
   #passed = 0;
+  /** How much of the text was searched for questions to the terminal. */
+  #answered = 0;
   #failure: Error | undefined;
   #runs = 0;
   #last: Promise<unknown> = Promise.resolve();
@@ -175,10 +181,12 @@ export class GuestConsole {
 
   #hear(bytes: Uint8Array): void {
     this.#text += this.#decoder.decode(bytes, { stream: true });
+    this.#answer();
     if (this.#text.length > MAX_KEPT && this.#waiters.size === 0) {
       const cut = this.#text.length - KEEP;
       this.#text = this.#text.slice(cut);
       this.#passed = Math.max(0, this.#passed - cut);
+      this.#answered = Math.max(0, this.#answered - cut);
     }
     // Once for all that the guest writes in one go.
     if (this.#told || this.#waiters.size === 0) return;
@@ -188,6 +196,18 @@ export class GuestConsole {
     }
     this.#told = true;
     queueMicrotask(() => this.#tell());
+  }
+
+  /** Answers as a terminal does. */
+  #answer(): void {
+    for (;;) {
+      const at = this.#text.indexOf(ASKS_CURSOR, this.#answered);
+      if (at < 0) break;
+      this.#answered = at + ASKS_CURSOR.length;
+      this.send(CURSOR);
+    }
+    // The beginning of a question may be there already.
+    this.#answered = Math.max(this.#answered, this.#text.length - ASKS_CURSOR.length + 1);
   }
 
   #tell(): void {

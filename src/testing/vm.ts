@@ -2,6 +2,7 @@
 
 import type { OverlayBlock, OverlayState } from "../backend/block-overlay.ts";
 import type { MemoryChardev } from "../backend/chardev-memory.ts";
+import type { FunctionSymbol } from "../boards/loader/elf-symbols.ts";
 import type { Device, ShutdownReason, SysBusDevice } from "../device/device.ts";
 import type { DeviceDefinition } from "../device/model/define-device.ts";
 import { DefinedDevice, type SwapReport } from "../device/model/defined-device.ts";
@@ -142,6 +143,7 @@ export class Vm implements AsyncDisposable {
   #disposed: Promise<void> | undefined;
   #leaving = false;
   readonly #traces = new Set<DeviceTrace>();
+  #moduleSymbols: readonly FunctionSymbol[] = [];
   /** How many want time to pass, which matters to a machine whose runs repeat: it stands still while nobody does. */
   #wanted = 0;
   #resume: (() => void) | undefined;
@@ -235,9 +237,34 @@ export class Vm implements AsyncDisposable {
       typeof one === "string" ? one : (this.device(one as { readonly typeInfo: TypeInfo<Device> }) as SysBusDevice),
     );
     const isRun = typeof runOrSettings === "function";
-    const trace = DeviceTrace.start(this.machine, devices, isRun ? settings : runOrSettings);
+    const trace = DeviceTrace.start(this.machine, devices, isRun ? settings : runOrSettings, () => this.#moduleSymbols);
     this.#traces.add(trace);
     return isRun ? this.#traceWhile(trace, runOrSettings) : trace;
+  }
+
+  /**
+   * Learns the functions of a loaded kernel module, from the guest's /proc/kallsyms: traces, those from before too, then have
+   * names for them. Forks know them as well. Of the kernel itself they are known anyway.
+   * @throws Error if the guest does not tell
+   * @example await vm.moduleSymbols("banana_dma");
+   */
+  async moduleSymbols(module: string): Promise<void> {
+    const name = module.replace(/\.ko$/, "").replaceAll("-", "_");
+    if (!/^\w+$/.test(name)) throw new UserError(`moduleSymbols: ${JSON.stringify(module)} is no name of a module`);
+    const { output } = await this.console.run(`grep '\\[${name}\\]$' /proc/kallsyms`);
+    // Those that begin with a dot are labels of the compiler's.
+    const lines = [...output.matchAll(/^([0-9a-f]+) [tTwW] ([^.$\s]\S*)\s+\[/gm)];
+    const found = lines.map(([, value, label]) => ({
+      name: `${label} [${name}]`,
+      value: BigInt(`0x${value}`),
+      size: 0n,
+    }));
+    if (found.every(({ value }) => value === 0n)) {
+      const why = found.length === 0 ? "it is not loaded, or has no functions" : "kernel.kptr_restrict hides them";
+      throw new Error(`moduleSymbols: the guest tells of no function of ${name}: ${why}`);
+    }
+    const others = this.#moduleSymbols.filter((symbol) => !symbol.name.endsWith(` [${name}]`));
+    this.#moduleSymbols = [...others, ...found].sort((a, b) => (a.value < b.value ? -1 : a.value > b.value ? 1 : 0));
   }
 
   async #traceWhile(trace: DeviceTrace, run: () => unknown): Promise<DeviceTrace> {
@@ -282,7 +309,9 @@ export class Vm implements AsyncDisposable {
     const parts = await this.#pool.take();
     try {
       loadState(parts, state);
-      return new Vm(parts, this.#pool, this.console);
+      const copy = new Vm(parts, this.#pool, this.console);
+      copy.#moduleSymbols = this.#moduleSymbols;
+      return copy;
     } catch (error) {
       this.#pool.give(parts, true);
       throw error;

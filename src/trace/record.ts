@@ -14,7 +14,7 @@ import type {
 export interface TraceOrigin {
   readonly hart: number;
   readonly pc: bigint;
-  /** The function at pc and how far into it: `memcpy+0x10`; undefined where no ELF file tells. */
+  /** The function at pc and how far into it: `memcpy+0x10`; undefined where nobody knows. */
   readonly symbol: string | undefined;
 }
 

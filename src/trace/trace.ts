@@ -9,7 +9,8 @@ import { didYouMean } from "../util/nearest.ts";
 import { UserError } from "../util/user-error.ts";
 import { type Observation, observeDevice, type TraceObserver } from "./observe.ts";
 import { perfettoTrace } from "./perfetto-trace.ts";
-import type { TraceOrigin, TraceRecord, TraceWriter } from "./record.ts";
+import type { TraceRecord, TraceWriter } from "./record.ts";
+import { Symbols } from "./symbols.ts";
 import { jsonTrace, textTrace } from "./text-trace.ts";
 import { vcdTrace } from "./vcd-trace.ts";
 
@@ -33,6 +34,8 @@ export interface TracedDevice {
 export interface TraceOptions {
   /** Whether each write tells what the registers held before it. */
   readonly before?: boolean;
+  /** Functions that no file tells of, by rising address: those of modules. */
+  readonly symbols?: () => readonly FunctionSymbol[];
 }
 
 /**
@@ -46,19 +49,18 @@ export function traceDevices(
   machine: Machine,
   which: string | readonly (string | SysBusDevice)[],
   open: (devices: readonly TracedDevice[]) => TraceWriter,
-  { before = false }: TraceOptions = {},
+  { before = false, symbols: more }: TraceOptions = {},
 ): Trace {
   const found = new Map<SysBusDevice, string>();
   for (const one of typeof which === "string" ? [which] : which) {
     for (const { name, device } of find(machine, one)) if (!found.has(device)) found.set(device, name);
   }
-  const symbolOf = symbols(machine);
+  const symbols = new Symbols(machine, more);
   let writer: TraceWriter | undefined;
   const devices = [...found].map(([device, name]): TracedDevice => {
     const put = (kind: TraceRecord["kind"]) => (event: object) => {
       const hart = machine.running;
-      const origin: TraceOrigin | undefined =
-        hart === undefined ? undefined : { hart: hart.index, pc: hart.pc, symbol: symbolOf(hart.pc) };
+      const origin = hart === undefined ? undefined : symbols.origin(hart.index, hart.pc);
       writer?.write({ kind, device: name, origin, ...event } as TraceRecord);
     };
     const observer: TraceObserver = {
@@ -129,21 +131,4 @@ function find(machine: Machine, which: string | SysBusDevice): { name: string; d
   const hint =
     didYouMean(name, known) || ` (there is ${[...new Set([...own, ...known])].slice(0, MAX_NAMED).join(", ")})`;
   throw new UserError(`there is no device "${name}"${hint}`);
-}
-
-/** Finds functions by address. They are read when first asked for. */
-function symbols(machine: Machine): (pc: bigint) => string | undefined {
-  let functions: readonly FunctionSymbol[] | undefined;
-  return (pc) => {
-    functions ??= machine.board.functions();
-    let [low, high] = [0, functions.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (functions[middle]!.value <= pc) low = middle + 1;
-      else high = middle;
-    }
-    const found = functions[low - 1];
-    if (found === undefined || (found.size > 0n && pc >= found.value + found.size)) return undefined;
-    return pc === found.value ? found.name : `${found.name}+0x${(pc - found.value).toString(16)}`;
-  };
 }

@@ -8,6 +8,8 @@ export interface BootFile {
   /** What to call it in messages: option and path, `-kernel Image`. */
   readonly source: string;
   readonly bytes: Uint8Array;
+  /** For a kernel: the System.map beside it, if there is one. */
+  readonly systemMap?: () => Uint8Array | undefined;
 }
 
 /** Unpacks gzip data; throws any error when it is damaged or larger than `maxSize` bytes. */
@@ -33,5 +35,5 @@ export function unpacked(file: BootFile, maxSize: number, gunzip: Gunzip | undef
     );
   }
   if (content.length === 0) throw new UserError(`${source}: there is nothing in this gzip file`);
-  return { source, bytes: content };
+  return { ...file, bytes: content };
 }

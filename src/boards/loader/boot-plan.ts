@@ -6,6 +6,7 @@ import { BlobList, type BootBlob, type RamRange } from "./blob-list.ts";
 import { type BootFile, type Gunzip, unpacked } from "./boot-file.ts";
 import { type ElfSegment, isElf, lowestAddress, parseElf } from "./elf.ts";
 import type { FunctionSymbol } from "./elf-symbols.ts";
+import { type KernelSymbols, kernelSymbols } from "./kernel-symbols.ts";
 import { parseLinuxImage } from "./linux-image.ts";
 
 const KiB = 1024;
@@ -45,6 +46,8 @@ export class BootPlan {
   readonly initrd: { readonly start: number; readonly end: number } | undefined;
   /** The functions of firmware and kernel, at the addresses they are loaded to. Read from the files at each call. */
   readonly functions: () => FunctionSymbol[];
+  /** The kernel's own symbols if it is an Image, and the address that it is loaded to. */
+  readonly kernelImage: () => { readonly address: number; readonly symbols: KernelSymbols } | undefined;
   readonly #list: BlobList;
 
   /** Use `planBoot`. */
@@ -58,6 +61,10 @@ export class BootPlan {
     this.start = firmware?.entry ?? kernel?.entry ?? list.ram.base;
     this.next = kernel?.entry ?? 0;
     this.initrd = initrd && { start: initrd.address, end: initrd.address + initrd.size };
+    this.kernelImage = () => {
+      const symbols = kernel?.symbols?.();
+      return kernel === undefined || symbols === undefined ? undefined : { address: kernel.lowest, symbols };
+    };
     this.functions = () => [...(firmware?.functions() ?? []), ...(kernel?.functions() ?? [])];
   }
 
@@ -93,6 +100,8 @@ interface Program {
   readonly end: number;
   readonly blobs: readonly BootBlob[];
   functions(): FunctionSymbol[];
+  /** Of an Image, which is no ELF file. */
+  symbols?(): KernelSymbols | undefined;
 }
 
 /**
@@ -129,7 +138,14 @@ function loadProgram(file: BootFile, base: number, ram: RamRange): Program {
   if (!isElf(bytes)) {
     const size = parseLinuxImage(file)?.memorySize ?? bytes.length;
     const blob: BootBlob = { source, address: base, bytes, size, placedByUs: true };
-    return { entry: base, lowest: base, end: base + size, blobs: [blob], functions: () => [] };
+    return {
+      entry: base,
+      lowest: base,
+      end: base + size,
+      blobs: [blob],
+      functions: () => [],
+      symbols: () => kernelSymbols(file),
+    };
   }
   const program = parseElf(file);
   const move = program.movable ? base : 0;
