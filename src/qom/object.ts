@@ -14,6 +14,8 @@ import { isA, objectType, propertiesOf, propertyOf, type TypeInfo } from "./type
 
 interface Setting {
   readonly value: PropertyValue;
+  /** Of the property that it was set for. */
+  readonly type: PropertyInfo["type"];
   /** The text that a reference was given by: what the user knows it as. */
   readonly text?: string;
 }
@@ -150,18 +152,19 @@ export class QomObject {
     const label = `${this.typeInfo.name}.${name}`;
     if (isReference(info.type) && typeof value === "string") {
       const target = resolve === undefined ? this.#resolveLink(label, info, value) : resolve(info.type, value);
-      this.#settings.set(name, { value: target, text: value });
+      this.#settings.set(name, { value: target, type: info.type, text: value });
     } else {
-      this.#settings.set(name, { value: checkValue(label, info, value) });
+      this.#settings.set(name, { value: checkValue(label, info, value), type: info.type });
     }
   }
 
   /**
-   * Becomes an object of the type of `other`, and has the properties that were set there.
+   * Becomes an object of the type of `other`, and has the properties that were set there. What was set here and is no property
+   * of that type is remembered: another type may have it again.
    */
   protected become(other: QomObject): void {
     (this as { typeInfo: TypeInfo }).typeInfo = other.typeInfo;
-    this.#settings.clear();
+    for (const name of [...this.#settings.keys()]) if (this.#isProperty(name)) this.#settings.delete(name);
     for (const [name, setting] of other.#settings) this.#settings.set(name, setting);
   }
 
@@ -173,15 +176,15 @@ export class QomObject {
     const refused: string[] = [];
     for (const [name, setting] of other.#settings) {
       const info = propertyOf(this.typeInfo, name);
-      const text = other.textOf(name);
+      const text = textOfSetting(setting);
       if (info === undefined) {
-        refused.push(`there is no property ${name} any more: it was ${text}`);
+        if (other.#isProperty(name)) refused.push(`there is no property ${name} any more: it was ${text}`);
       } else if (isReference(info.type)) {
-        if (info.type === propertyOf(other.typeInfo, name)?.type) this.#settings.set(name, setting);
+        if (info.type === setting.type) this.#settings.set(name, setting);
         else refused.push(`the property ${name} is a ${info.type} now: it was ${text}`);
       } else {
         try {
-          this.#settings.set(name, { value: checkValue(`the property ${name}`, info, text) });
+          this.#settings.set(name, { value: checkValue(`the property ${name}`, info, text), type: info.type });
         } catch (error) {
           refused.push((error as UserError).message);
         }
@@ -193,11 +196,11 @@ export class QomObject {
   /** A property's value as text, as `set` would read it. */
   textOf(name: string): string {
     const value = this.get(name);
-    const text = this.#settings.get(name)?.text;
-    if (text !== undefined) return text;
-    if (typeof value === "boolean") return value ? "on" : "off";
-    if (value instanceof QomObject) return value.path;
-    return value === undefined || typeof value === "object" ? "" : String(value);
+    return textOfSetting(this.#settings.get(name) ?? { value });
+  }
+
+  #isProperty(name: string): boolean {
+    return propertyOf(this.typeInfo, name) !== undefined;
   }
 
   #property(name: string): PropertyInfo {
@@ -240,3 +243,10 @@ export const containerType: TypeInfo = {
   parent: objectType,
   create: (type) => new QomObject(type),
 };
+
+function textOfSetting({ value, text }: Pick<Setting, "value" | "text">): string {
+  if (text !== undefined) return text;
+  if (typeof value === "boolean") return value ? "on" : "off";
+  if (value instanceof QomObject) return value.path;
+  return value === undefined || typeof value === "object" ? "" : String(value);
+}

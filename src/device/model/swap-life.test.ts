@@ -328,6 +328,13 @@ test("properties keep what the user gave, and follow the definition otherwise", 
   ]);
   d.device.swap(having({ given: prop(5), free: prop(30) }));
   expect(d.read32(0)).toBe(32);
+  // What is gone for a while comes back as the user gave it.
+  expect(d.device.swap(having({ given: prop(5), free: prop(30) })).losses).toEqual([]);
+  d.device.swap(having({ given: prop(5), free: prop(1), gone: prop(1) }));
+  expect(d.device.get("gone")).toBe(7);
+  expect(d.device.swap(having({ given: prop(5), free: prop(1) })).losses).toEqual([
+    "there is no property gone any more: it was 7",
+  ]);
 });
 
 describe("the region", () => {
