@@ -63,8 +63,15 @@ function start(words: readonly string[], stdio: ("pipe" | "ignore")[] = ["pipe",
   return child;
 }
 
-describe.skipIf(!hasPython).each(Object.entries(loads))("%s (needs python3)", (_name, program) => {
-  test("Ctrl-A x ends it", () => {
+describe.each(Object.entries(loads))("%s", (_name, program) => {
+  test("SIGTERM ends it", async () => {
+    const child = start(options(program));
+    await once(child.stdout!, "readable");
+    child.kill("SIGTERM");
+    expect(await once(child, "exit")).toEqual([143, null]);
+  });
+
+  test.skipIf(!hasPython)("Ctrl-A x ends it (needs python3)", () => {
     const command = [PLANTAIN, ...options(program)];
     const result = runOnTerminal(command, [{ wait: "!" }, { mode: "raw" }, { send: "\x01x" }, { wait: "by the user" }]);
     expect(result).toMatchObject({ status: 0, restored: true });
@@ -134,6 +141,17 @@ describe("a console that nobody can reach any more", () => {
     const child = spawn("sh", line, { stdio: ["ignore", "pipe", "pipe"] });
     left.add(child);
     expect(await once(child, "close")).toEqual([0, null]);
+  });
+
+  test("and without a word from it when whoever started it is gone too", async () => {
+    // The reader has left, nothing is said any more, and the shell dies.
+    const line = ["-c", '"$0" "$@" | head -c 1 & wait', PLANTAIN, ...options(loads["a loop"]!)];
+    const child = spawn("sh", line, { stdio: ["ignore", "pipe", "pipe"] });
+    left.add(child);
+    await once(child.stdout!, "readable");
+    child.kill("SIGKILL");
+    // The machine holds standard error until it ends.
+    expect(await once(child, "close")).toEqual([null, "SIGKILL"]);
   });
 
   test("with input alone at its end it goes on, and with output alone gone", async () => {

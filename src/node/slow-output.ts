@@ -53,7 +53,16 @@ export class SlowOutput {
     return this.#empty.promise;
   }
 
-  /** Looks whether somebody is still there to read. A pipe shows that only when there is something to be written. */
+  /** Whether it is a pipe, which shows only when there is something to be written that its reader is gone. */
+  get isPipe(): boolean {
+    try {
+      return fstatSync(this.#fd).isFIFO();
+    } catch {
+      return false;
+    }
+  }
+
+  /** Looks whether somebody is still there to read. */
   probe(): boolean {
     if (!this.#gone && this.#length === 0) this.#send(NOTHING);
     return !this.#gone;

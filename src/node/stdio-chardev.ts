@@ -25,6 +25,11 @@ export interface StdioOptions {
 /** How often to look whether somebody still reads, once input has ended. */
 const PROBE_MS = 500;
 
+/** Goes into a pipe when whoever started us is gone: if that was its reader, writing fails and we know. */
+const ORPHANED = new TextEncoder().encode(
+  "\nplantain: the program that started this one has ended: the machine goes on\n",
+);
+
 /** Standard input and output. Reading begins with `attach`; `close` sends what is left. */
 export class StdioChardev implements Chardev {
   readonly id: string;
@@ -35,6 +40,8 @@ export class StdioChardev implements Chardev {
   readonly #abandoned: () => void;
   readonly #queue: InputQueue;
   #probe: NodeJS.Timeout | undefined;
+  /** Who started us. */
+  #parent = process.ppid;
   readonly #onData = (bytes: Uint8Array) => this.#receive(bytes);
   readonly #onEnd = () => this.#inputEnded();
 
@@ -85,6 +92,8 @@ export class StdioChardev implements Chardev {
     // A terminal that gives no more input has hung up, or belongs to others now.
     const isAbandoned = () => this.#terminal.isTerminal || !this.#reader.probe();
     const look = () => {
+      if (process.ppid !== this.#parent && this.#reader.isPipe) this.#reader.write(ORPHANED);
+      this.#parent = process.ppid;
       if (!isAbandoned()) return;
       clearInterval(this.#probe);
       this.#abandoned();
