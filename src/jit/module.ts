@@ -19,8 +19,8 @@ export interface TranslationEntry {
   readonly offset: number;
   /** The virtual address at which it got hot. */
   readonly pc: bigint;
-  /** Pages by their distance from the entry's: [relative page, place in memory, decoded page]. */
-  readonly near: readonly (readonly [rel: number, host: number, code: number])[];
+  /** Pages around it, three numbers each: distance from the entry's page, place in memory, decoded page. */
+  readonly near: Uint32Array;
 }
 
 export interface TranslatedRegion {
@@ -81,12 +81,41 @@ const calledBy: readonly (readonly string[])[] = insns.map((insn) => {
 });
 const RUNTIME = ["ramStored", "csrAccess", ...regionFunctions().map((f) => f.name)];
 
-interface Job {
-  readonly name: string;
+/** The pages that one entry brought, seen from another page. */
+class Pages {
+  private readonly known: ReadonlyMap<number, { readonly place: number; readonly code: number }>;
+  private readonly from: number;
+
+  private constructor(known: Pages["known"], from: number) {
+    this.known = known;
+    this.from = from;
+  }
+
+  static of(near: Uint32Array): Pages {
+    const known = new Map<number, { place: number; code: number }>();
+    for (let i = 0; i < near.length; i += 3) known.set(near[i]! | 0, { place: near[i + 1]!, code: near[i + 2]! });
+    return new Pages(known, 0);
+  }
+
+  /** The page at a distance. */
+  at(distance: number): { readonly place: number; readonly code: number } | undefined {
+    return this.known.get(this.from + distance);
+  }
+
+  seenFrom(distance: number): Pages {
+    return distance === 0 ? this : new Pages(this.known, this.from + distance);
+  }
+}
+
+interface Place {
   readonly pc: bigint;
   readonly host: number;
   readonly offset: number;
-  readonly near: TranslationEntry["near"];
+  readonly pages: Pages;
+}
+
+interface Job extends Place {
+  readonly name: string;
   readonly region: Region;
 }
 
@@ -115,33 +144,33 @@ export function translateBatch(
   };
   const jobs: Job[] = [];
   const byPlace = new Map<number, Job>();
-  const queue = [...entries];
+  const queue: Place[] = entries.map(({ host, offset, pc, near }) => ({ host, offset, pc, pages: Pages.of(near) }));
   let total = 0;
   while (queue.length > 0 && jobs.length < MAX_REGIONS && total < MAX_INSTRUCTIONS) {
-    const { host, offset, pc, near } = queue.shift()!;
+    const place = queue.shift()!;
+    const { host, offset, pc, pages } = place;
     if (byPlace.has(host + offset)) continue;
-    const around = new Map(near.map(([rel, place, code]) => [rel, { place, code }]));
     const read: CodeReader = {
       find: (word) => decoder.find(word),
       half(rel) {
-        const page = around.get(rel >> 12);
+        const page = pages.at(rel >> 12);
         return page && pageOf(page.place, page.code).view.getUint16(rel & 4095, true);
       },
       lastTarget(rel) {
-        const page = around.get(rel >> 12)!;
+        const page = pages.at(rel >> 12)!;
         const target = i32[(page.code + CODE.side + ((rel & 4095) >> 1) * SIDE.size + SIDE.table) >> 2]!;
         return target >>> 30 === 1 ? rel + ((target << 2) >> 1) : undefined;
       },
     };
     const region = findRegion(offset, read);
     if (!region) continue;
-    const job: Job = { name: `r${jobs.length}`, pc, host, offset, near, region };
+    const job: Job = { ...place, name: `r${jobs.length}`, region };
     jobs.push(job);
     byPlace.set(host + offset, job);
     total += region.size;
     for (const block of region.blocks.values()) {
       for (const insn of block.insns) {
-        const page = around.get(insn.rel >> 12)!;
+        const page = pages.at(insn.rel >> 12)!;
         const copy = copies.get(page.place)!;
         for (const at of [insn.rel & 4095, (insn.rel + insn.length - 1) & 4095]) {
           if (at < 2048) copy.low |= 1 << (at >> 6);
@@ -150,7 +179,7 @@ export function translateBatch(
       }
       if (block.end.k !== "call" || block.end.rel === undefined) continue;
       const { rel } = block.end;
-      const page = around.get(rel >> 12);
+      const page = pages.at(rel >> 12);
       if (!page) continue;
       const at = page.code + CODE.side + ((rel & 4095) >> 1) * SIDE.size + SIDE.count;
       if (u16[at >> 1]! < CALLEE_COUNT) continue;
@@ -158,7 +187,7 @@ export function translateBatch(
         host: page.place,
         offset: rel & 4095,
         pc: pc + BigInt(rel - offset),
-        near: near.map(([r, p, c]) => [r - (rel >> 12), p, c]),
+        pages: pages.seenFrom(rel >> 12),
       });
     }
   }
@@ -189,15 +218,15 @@ export function translateBatch(
   const signatures = new SignatureTable();
   const funcs: CompiledFunc[] = [];
   for (const job of jobs) {
-    const around = new Map(job.near.map(([rel, place, code]) => [rel, { place, code }]));
+    const { pages } = job;
     const func = translateRegion(
       job.region,
       {
         layout,
         fused,
-        codePageOf: (rel) => around.get(rel)!.code,
+        codePageOf: (rel) => pages.at(rel)!.code,
         calleeAt(rel) {
-          const page = around.get(rel >> 12);
+          const page = pages.at(rel >> 12);
           return page && byPlace.get(page.place + (rel & 4095))?.name;
         },
       },

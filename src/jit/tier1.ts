@@ -77,19 +77,20 @@ export class RegionCache implements Tier1 {
   }
 
   /** The pages around a hart's pc that its fetch entries know. */
-  private nearPages(hart: Hart, host: number, code: number): [number, number, number][] {
-    const { engine } = this;
-    const table = hart.get32(S.tlbX) + CTX.fetch;
-    const here = hart.pc & ~0xfffn;
-    const near: [number, number, number][] = [[0, host, code]];
+  private nearPages(hart: Hart, host: number, code: number): Uint32Array {
+    const { u32 } = this.engine;
+    const table = (hart.get32(S.tlbX) + CTX.fetch) >>> 2;
+    const low = Number(BigInt.asUintN(32, hart.pc)) & ~4095;
+    const high = Number(hart.pc >> 32n);
+    const near = [0, host, code];
     for (let rel = -NEAR; rel <= NEAR; rel++) {
-      const va = BigInt.asUintN(64, here + BigInt(rel * 4096));
-      const entry = table + Number((va >> 12n) & BigInt(XTLB_ENTRIES - 1)) * 16;
-      if (rel === 0 || engine.view.getBigUint64(entry, true) !== va) continue;
-      const page = engine.u32[(entry + 8) >> 2]!;
-      near.push([rel, engine.u32[(page + CODE.hostPage) >> 2]!, page]);
+      const at = (low >>> 0) + rel * 4096;
+      const entry = table + ((at >>> 12) & (XTLB_ENTRIES - 1)) * 4;
+      if (rel === 0 || u32[entry] !== at >>> 0 || u32[entry + 1] !== (high + Math.floor(at / 2 ** 32)) >>> 0) continue;
+      const page = u32[entry + 2]!;
+      near.push(rel, u32[(page + CODE.hostPage) >>> 2]!, page);
     }
-    return near;
+    return Uint32Array.from(near);
   }
 
   /** Sends what is hot to be translated, if nobody is at it. Between slices. */
