@@ -3,7 +3,6 @@
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { PlantainConfig } from "../config/index.ts";
-import { importFile } from "../node/import-file.ts";
 import { didYouMean } from "../util/nearest.ts";
 import { UserError } from "../util/user-error.ts";
 import { isDeviceFile } from "./options/devices.ts";
@@ -43,6 +42,7 @@ export interface ConfigWords {
 export async function readConfig(words: readonly string[], folder: string): Promise<ConfigWords | undefined> {
   const path = pathOf(words, folder);
   if (path === undefined) return undefined;
+  const { importFile } = await import("../node/import-file.ts");
   const { exports } = await importFile(path, "-config");
   const config = exports["default"];
   if (typeof config !== "object" || config === null) {

@@ -1,10 +1,8 @@
 // Makes the machine of a command line: with the devices of the user's files, and traces.
 
 import type { BoardInfo } from "../boards/board.ts";
-import type { MachineConfig, MachineHost } from "../machine/config.ts";
+import type { MachineConfig, MachineHost, PlacedDevice } from "../machine/config.ts";
 import { createMachine } from "../machine/machine.ts";
-import { loadDevice, placedOf } from "../node/device-file.ts";
-import { openTrace } from "../node/trace-file.ts";
 import type { FileDevice } from "../node/watch-devices.ts";
 import type { RunnableMachine } from "./run-command.ts";
 
@@ -18,9 +16,14 @@ export async function startMachine(
   boards: readonly BoardInfo[],
   tell: (text: string) => void,
 ): Promise<RunnableMachine> {
+  // What few machines need is loaded for them only: each file counts at the start.
   const devices: FileDevice[] = [];
-  for (const file of config.deviceFiles) devices.push({ config: file, loaded: await loadDevice(file) });
-  const placed = devices.map((device) => placedOf(device.config, device.loaded));
+  const placed: PlacedDevice[] = [];
+  if (config.deviceFiles.length > 0) {
+    const { loadDevice, placedOf } = await import("../node/device-file.ts");
+    for (const file of config.deviceFiles) devices.push({ config: file, loaded: await loadDevice(file) });
+    for (const device of devices) placed.push(placedOf(device.config, device.loaded));
+  }
   const machine = createMachine(config, { ...host, placed }, boards);
   const ends: (() => void)[] = [];
   const close = () => {
@@ -28,7 +31,10 @@ export async function startMachine(
     machine.close();
   };
   try {
-    for (const trace of config.traces) ends.push(openTrace(machine, trace));
+    if (config.traces.length > 0) {
+      const { openTrace } = await import("../node/trace-file.ts");
+      for (const trace of config.traces) ends.push(openTrace(machine, trace));
+    }
     if (config.watch) {
       const { watchDevices } = await import("../node/watch-devices.ts");
       ends.push(watchDevices(machine, devices, tell));
