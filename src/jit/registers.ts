@@ -7,7 +7,7 @@
 import { type Expr, I32, I64, i32, i64, type Local, local, type Stmt, set } from "../wasm/ir.ts";
 import type { FuncLowering } from "../wasm/lower.ts";
 import type { RegionInsn } from "./region.ts";
-import { asWord, low, type WordContext } from "./words.ts";
+import { isWord, low, type WordContext } from "./words.ts";
 
 const I32_ADD = 0x6a;
 const ZERO = i64.const(0);
@@ -93,8 +93,7 @@ export class IntegerRegisters {
 
   /** Register `insn.rd` becomes the value of `e`, whose operands are those of the instruction. */
   set(n: number, e: Expr, context: WordContext): Stmt[] {
-    const word = asWord(e, context);
-    const value = word === undefined ? this.resolve(e, context.insn) : this.resolve(low(word), context.insn);
+    const value = this.resolve(isWord(e, context) ? low(e) : e, context.insn);
     if (value.k === "const") {
       this.values[n] = value;
       return [];
@@ -118,12 +117,14 @@ export class IntegerRegisters {
     return temp;
   }
 
-  /** Ends a block's use of its own locals. What `begin` returned tells which. */
+  /** Begins a block, inside another one's code or after it. Returns what `end` wants to know. */
   begin(): readonly Local[] {
     const outer = this.temps;
     this.temps = [];
     return outer;
   }
+
+  /** Ends a block: its own locals are free. */
   end(outer: readonly Local[]): void {
     for (const temp of this.temps) this.f.release(temp);
     this.temps = [...outer];

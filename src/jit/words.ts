@@ -37,7 +37,7 @@ export interface WordContext {
 const has = (words: number, register: number): boolean => ((words >>> register) & 1) === 1;
 
 /** Whether a 64-bit expression's value is a sign-extended word. */
-function isWord(e: Expr, c: WordContext): boolean {
+export function isWord(e: Expr, c: WordContext): boolean {
   switch (e.k) {
     case "const":
       return Number(e.v) === (Number(e.v) | 0);
@@ -82,11 +82,6 @@ export function low(e: Expr): Expr {
     default:
       return i32.wrap(e);
   }
-}
-
-/** An expression for the destination whose value is a sign-extended word, or undefined where it may be none. */
-export function asWord(e: Expr, c: WordContext): Expr | undefined {
-  return isWord(e, c) ? e : undefined;
 }
 
 /** A branch's condition: words compare as 32 bits do, signed or not, for sign extension keeps the order. */
