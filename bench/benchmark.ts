@@ -18,7 +18,7 @@ export interface Case {
 export interface Benchmark {
   readonly name: string;
   readonly title: string;
-  readonly unit: "s" | "ms" | "M/s" | "MIPS" | "MB" | "% of a core";
+  readonly unit: "s" | "ms" | "M/s" | "MIPS" | "MB" | "% of a core" | "lines";
   readonly better: "lower" | "higher";
   readonly cases: readonly Case[];
   /** It boots Linux: the guest is obtained before. */

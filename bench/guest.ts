@@ -1,6 +1,7 @@
 // The Linux that boots: the cached one of `npm start`, or files that were named.
 
 import { existsSync } from "node:fs";
+import type { BootImages } from "../src/node/boot.ts";
 import { obtainGuest } from "../src/node/guest/guest.ts";
 import type { Progress } from "../src/node/guest/progress.ts";
 import { UserError } from "../src/util/user-error.ts";
@@ -39,6 +40,19 @@ export class BenchGuest {
       ...["-device", "virtio-blk-device,drive=hd0", "-netdev", "user,id=net0"],
       ...["-device", "virtio-net-device,netdev=net0", "-nographic"],
     ];
+  }
+
+  /** The same files for `boot`. */
+  bootImages(): BootImages {
+    const { kernel, bios, initrd, rootfs, append } = this.#files;
+    if (rootfs === undefined) throw new Skipped("--kernel is given, but no --rootfs to boot to a login prompt");
+    return {
+      kernel: kernel!,
+      disk: rootfs,
+      append: append ?? ARTICLE_APPEND,
+      ...(bios === undefined ? {} : { firmware: bios }),
+      ...(initrd === undefined ? {} : { initrd }),
+    };
   }
 
   /** Boots into a given initramfs, with three levels of page tables (Sv39). */

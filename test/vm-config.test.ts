@@ -1,6 +1,10 @@
 // boot: where devices go, and machines whose runs repeat.
 
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bananaDma } from "../examples/banana-dma/banana-dma.ts";
 import { boot } from "../src/node/boot.ts";
 import type { Vm } from "../src/testing/vm.ts";
@@ -59,6 +63,64 @@ describeWithGuest("boot with icount, and devices wherever there is room", (guest
     const ran = other.run(1e15);
     await other.dispose();
     await expect(ran).rejects.toThrow(/the machine ended while/);
+  });
+});
+
+describe("boot with a configuration file", () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "plantain-boot-"));
+    const device = fileURLToPath(new URL("../examples/banana-rom/banana-rom.ts", import.meta.url));
+    writeFileSync(join(folder, "device.ts"), `export { bananaRom } from ${JSON.stringify(device)};`);
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const configOf = (name: string, config: object): string => {
+    const path = join(folder, `${name}.config.ts`);
+    writeFileSync(path, `export default ${JSON.stringify(config)};\n`);
+    return path;
+  };
+
+  describeWithGuest("of a Linux", (guest) => {
+    test("has its board, devices and files; what the test says is added", async () => {
+      const config = configOf("good", {
+        guest: "linux",
+        board: "virt,banana-rom=off",
+        memory: "192M",
+        append: "one=1",
+        netdevs: ["user,id=net0"],
+        devices: [
+          { device: "./device.ts", addr: 0x400_0000 },
+          { device: "virtio-net-device", properties: { netdev: "net0" } },
+        ],
+      });
+      await using vm = await boot({ config, images: guest, append: "two=2", devices: [{ device: bananaDma }] });
+      const { output } = await vm.console.run(
+        "cat /proc/cmdline; devmem 0x4000000; grep MemTotal /proc/meminfo; ls /sys/class/net",
+      );
+      expect(output).toMatch(/one=1 two=2\n0xBA000001\nMemTotal: +1[0-9]{5} kB\n[\s\S]*eth0/);
+      expect(vm.device("banana-rom").path).toContain("peripheral");
+      expect(vm.device(bananaDma).registers.LEN.value).toBe(0);
+    });
+  });
+
+  test.each([
+    ["drives", { drives: [{ file: "a" }, { file: "b" }] }, /2 drives: a machine of boot has one at most$/],
+    [
+      "netdev",
+      { netdevs: ["user,id=n,hostfwd=tcp::2222-:22"] },
+      /netdevs: user,id=n,hostfwd=.*: a machine of boot has a network of its own/,
+    ],
+    [
+      "type",
+      { devices: [{ device: "virtio-blk-devise" }] },
+      /expected a file that defines one, .* \(did you mean "virtio-blk-device"\?\)$/,
+    ],
+    ["missing", { devices: [{ device: "./none.ts" }] }, /there is no file .*none\.ts$/],
+    ["bios", { bios: "none" }, /a machine of boot starts with firmware$/],
+  ])("%s: one line with the file", async (name, config, message) => {
+    const path = configOf(name, { kernel: "Image", ...config });
+    await expect(boot({ config: path })).rejects.toThrow(message);
+    await expect(boot({ config: pathToFileURL(path) })).rejects.toThrow(path);
   });
 });
 

@@ -3,6 +3,8 @@
 import type { Benchmark } from "../benchmark.ts";
 import { bareKernels } from "./bare-kernels.ts";
 import { boot } from "./boot.ts";
+import { benchTest, deviceLines, modelReads } from "./device-kit.ts";
+import { forkMemory, forks } from "./forks.ts";
 import { idle } from "./idle.ts";
 import { interpreter } from "./interpreter.ts";
 import { linuxKernels } from "./linux-kernels.ts";
@@ -18,6 +20,11 @@ export const benchmarks: readonly Benchmark[] = [
   mmio,
   interpreter,
   start,
+  modelReads,
+  benchTest,
+  deviceLines,
+  forks,
+  forkMemory,
   watch,
   memory,
   idle,

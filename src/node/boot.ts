@@ -18,6 +18,7 @@ import { Vm, type VmFactory, type VmParts } from "../testing/vm.ts";
 import type { Log } from "../util/log.ts";
 import { parseSize } from "../util/size.ts";
 import { UserError } from "../util/user-error.ts";
+import { withConfigFile } from "./boot-config.ts";
 import { openFileBlock } from "./file-block.ts";
 import { type GuestFiles, packFiles } from "./guest/files.ts";
 import { findGuest } from "./guest/guest.ts";
@@ -43,6 +44,13 @@ export interface BootDevice extends AddOptions {
 
 /** A machine to boot. */
 export interface BootConfig {
+  /**
+   * A configuration as the command takes it, `plantain.config.ts`: what is said here comes in its place, devices and files
+   * are added to its own. Paths in it are relative to its folder; traces are not begun.
+   */
+  readonly config?: string | URL;
+  /** As `-M`: `virt,banana-rom=off`. */
+  readonly board?: string;
   /** The Linux guest that set-up obtained (`node scripts/guest.mjs`) unless given. */
   readonly images?: BootImages;
   /** Added to the kernel's command line. */
@@ -99,14 +107,15 @@ const DEFAULT_TIMEOUT = 120_000;
  * await using vm = await boot({ devices: [{ device: bananaRom, addr: 0x5000000 }] });
  * await vm.console.run("devmem 0x5000000"); // { output: "0xBA000001\n", status: 0 }
  */
-export async function boot(config: BootConfig = {}): Promise<Vm> {
+export async function boot(given: BootConfig = {}): Promise<Vm> {
+  const config = given.config === undefined ? given : await withConfigFile(given, given.config, guestImages);
   const vm = await Vm.start(await openFactory(config));
   try {
     const { timeout = DEFAULT_TIMEOUT } = config;
     if (config.ready === undefined) {
       await logIn(vm.console, config.login ?? "root", timeout);
       // The guest of set-up has done it when it started.
-      if (config.files !== undefined && config.images !== undefined) await vm.console.run(TAKE_FILES, { timeout });
+      if (config.files !== undefined && given.images !== undefined) await vm.console.run(TAKE_FILES, { timeout });
     } else await config.ready(vm.console);
     const { spares = 1 } = config;
     await vm.prepareForks(spares);
@@ -154,6 +163,7 @@ async function openFactory(config: BootConfig): Promise<VmFactory> {
   const harts = config.harts ?? 1;
   const machine: MachineConfig = {
     ...defaultConfig,
+    ...(config.board === undefined ? {} : { machine: machineOf(config.board) }),
     smp: { ...defaultConfig.smp, cpus: harts, maxCpus: harts, cores: harts },
     memory: memoryOf(config.memory),
     ...(firmware === undefined ? {} : { firmware: { kind: "file", path: firmware } }),
@@ -306,6 +316,16 @@ function guestImages(): BootImages {
   const guest = findGuest(process.env);
   if (guest !== undefined) return guest;
   throw new UserError("boot: there is no Linux guest here: obtain it with node scripts/guest.mjs, or give images");
+}
+
+/** `virt,name=value,...`: the machine checks the names. */
+function machineOf(board: string): MachineConfig["machine"] {
+  const [type = "", ...rest] = board.split(",");
+  const properties = rest.map((part) => {
+    const [name, value = "on"] = part.split("=");
+    return [name!, value] as const;
+  });
+  return { type, properties: Object.fromEntries(properties) };
 }
 
 function memoryOf(memory: number | string = DEFAULT_MEMORY): number {
