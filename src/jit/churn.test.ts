@@ -221,3 +221,31 @@ describe("patience with a page", () => {
     expect(refused.at(-1)).toBe(99_999);
   });
 });
+
+test("in a host without threads little is translated at once", () => {
+  // More than the largest region, and many loops in it that are hot at the same time.
+  const loop = (n: number) =>
+    `${n}: ${"add a0, a0, a1; xor a1, a1, a0;".repeat(60)} addi s1, s1, -1; andi t0, s1, 7; bnez t0, ${n}b;`;
+  const machine = new TestMachine({ hotCount: 4 });
+  machine.load(`li s1, -1; start: ${Array.from({ length: 20 }, (_, n) => loop(n)).join(" ")} la t0, start; jr t0`);
+  const compiler = inlineCompiler(machine.engine);
+  const sizes: number[] = [];
+  const cache = new RegionCache(
+    machine.engine,
+    {
+      ...compiler,
+      translate: (entries, done) =>
+        compiler.translate(entries, (result) => {
+          sizes.push(result?.regions.reduce((sum, region) => sum + region.instructions, 0) ?? 0);
+          done(result);
+        }),
+    },
+    silentLog,
+  );
+  for (let n = 0; n < 60; n++) {
+    machine.hart.run(5000);
+    cache.poll();
+  }
+  expect(sizes.length).toBeGreaterThan(10);
+  expect(Math.max(...sizes)).toBeLessThan(500);
+});

@@ -7,6 +7,7 @@ import { Engine } from "../riscv/engine.ts";
 import { type Field, S } from "../riscv/layout.ts";
 import { type Log, silentLog } from "../util/log.ts";
 import { inlineCompiler } from "./compiler.ts";
+import { THREAD_LIMITS } from "./module.ts";
 import { RegionCache } from "./tier1.ts";
 
 export const RAM = 0x8000_0000;
@@ -46,7 +47,7 @@ export function machine(tier: "interp" | "jit", log: Log = silentLog): Run {
   root.addSubregion(0x1000_0000n, device);
   // Where a board's test finisher is: programs that also run on QEMU end there.
   root.addSubregion(0x10_0000n, MemoryRegion.io("finisher", 0x1000, { read: () => 0, write: () => {} }));
-  const cache = tier === "jit" ? new RegionCache(engine, inlineCompiler(engine), log) : undefined;
+  const cache = tier === "jit" ? new RegionCache(engine, inlineCompiler(engine, THREAD_LIMITS), log) : undefined;
   return { engine, cache, ram, root, writes };
 }
 

@@ -6,7 +6,7 @@ import type { MemoryLayout } from "../riscv/layout.ts";
 import { mmuFunctions } from "../riscv/mmu.ts";
 import { regionFunctions } from "../riscv/regions.ts";
 import { systemFunctions } from "../riscv/system.ts";
-import { type EngineSignatures, translateBatch } from "./module.ts";
+import { type BatchLimits, type EngineSignatures, translateBatch } from "./module.ts";
 import type { Compiler } from "./tier1.ts";
 
 /** Signatures of the engine's functions, by name. */
@@ -21,12 +21,17 @@ export function engineSignatures(layout: MemoryLayout, fused: boolean): EngineSi
   return new Map(functions.map((f) => [f.name, { params: f.params, results: f.results }]));
 }
 
-/** Translates at once, when asked. */
-export function inlineCompiler(engine: Engine): Compiler {
-  const signatures = engineSignatures(engine.layout, engine.fused);
+/** What the machine waits for takes a millisecond or two: one entry, and no large region. */
+const INLINE_LIMITS: BatchLimits = { module: 100, region: 200 };
+
+/** Translates at once, when asked; tests want what a thread would make. */
+export function inlineCompiler(engine: Engine, limits = INLINE_LIMITS): Compiler {
+  const { memory, layout, decoder, fused } = engine;
+  const signatures = engineSignatures(layout, fused);
   return {
+    ...(limits === INLINE_LIMITS && { batch: 1 }),
     translate(entries, done) {
-      const t = translateBatch(entries, engine.memory.buffer, engine.layout, engine.decoder, signatures, engine.fused);
+      const t = translateBatch(entries, memory.buffer, layout, decoder, signatures, fused, limits);
       done(t && { ...t, module: new WebAssembly.Module(t.bytes), size: t.bytes.length });
     },
     close() {},

@@ -9,7 +9,7 @@ import { CODE, type MemoryLayout, SIDE } from "../riscv/layout.ts";
 import { regionFunctions } from "../riscv/regions.ts";
 import { type CompiledFunc, encodeModule, type Import, SignatureTable } from "../wasm/encoder.ts";
 import type { Expr, Signature, Stmt } from "../wasm/ir.ts";
-import { type CodeReader, findRegion, type Region } from "./region.ts";
+import { type CodeReader, findRegion, REGION_LIMIT, type Region } from "./region.ts";
 import { translateRegion } from "./translate.ts";
 
 /** A place where translation begins, and the pages around it as the hart that ran it had them mapped. */
@@ -49,9 +49,19 @@ export interface Translation {
 /** Functions of the engine that translated code may call, by name. */
 export type EngineSignatures = ReadonlyMap<string, Signature>;
 
-/** Regions and instructions in a module at most. */
+/** Regions in a module at most. */
 const MAX_REGIONS = 32;
-const MAX_INSTRUCTIONS = 6000;
+
+/** How much is translated at once, in instructions. */
+export interface BatchLimits {
+  /** Regions are added to a module until it has this many. */
+  readonly module: number;
+  /** A region has this many at most, functions that are taken in not counted. */
+  readonly region: number;
+}
+
+/** On a thread of its own nobody waits for. */
+export const THREAD_LIMITS: BatchLimits = { module: 6000, region: REGION_LIMIT };
 /** How often a callee must have been called to be translated along. */
 const CALLEE_COUNT = 256;
 
@@ -127,6 +137,7 @@ export function translateBatch(
   decoder: Pick<Decoder, "find">,
   engine: EngineSignatures,
   fused: boolean,
+  limits = THREAD_LIMITS,
 ): Translation | undefined {
   const u8 = new Uint8Array(memory);
   const u16 = new Uint16Array(memory);
@@ -146,7 +157,7 @@ export function translateBatch(
   const byPlace = new Map<number, Job>();
   const queue: Place[] = entries.map(({ host, offset, pc, near }) => ({ host, offset, pc, pages: Pages.of(near) }));
   let total = 0;
-  while (queue.length > 0 && jobs.length < MAX_REGIONS && total < MAX_INSTRUCTIONS) {
+  while (queue.length > 0 && jobs.length < MAX_REGIONS && total < limits.module) {
     const place = queue.shift()!;
     const { host, offset, pc, pages } = place;
     if (byPlace.has(host + offset)) continue;
@@ -162,7 +173,7 @@ export function translateBatch(
         return target >>> 30 === 1 ? rel + ((target << 2) >> 1) : undefined;
       },
     };
-    const region = findRegion(offset, read);
+    const region = findRegion(offset, read, limits.region);
     if (!region) continue;
     const job: Job = { ...place, name: `r${jobs.length}`, region };
     jobs.push(job);

@@ -86,8 +86,8 @@ const LEAVE = new Set([
 const leaves = insns.map((i) => LEAVE.has(i.name));
 const names = insns.map((i) => i.name);
 const formats = insns.map((i) => i.format);
-/** Instructions of a region at most; of a function that is taken in; how often functions are taken in, nested. */
-const REGION_LIMIT = 480;
+/** Instructions of a region at most; of a function that is taken in; of all that are. */
+export const REGION_LIMIT = 480;
 const INLINE_LIMIT = 32;
 const INLINE_TOTAL = 240;
 /** Ids of blocks: the position plus this for each function taken in. */
@@ -206,8 +206,8 @@ function inlineable(entry: number, read: CodeReader): Map<number, Block> | undef
 }
 
 /** Finds the region that begins at `entry`. Undefined where there is nothing worth translating. */
-export function findRegion(entry: number, read: CodeReader): Region | undefined {
-  const blocks = scan(entry, read, REGION_LIMIT);
+export function findRegion(entry: number, read: CodeReader, limit = REGION_LIMIT): Region | undefined {
+  const blocks = scan(entry, read, limit);
   if (!blocks.has(entry)) return undefined;
   let taken = 0;
   let context = 0;
@@ -219,7 +219,7 @@ export function findRegion(entry: number, read: CodeReader): Region | undefined 
     const target = end.rel ?? guess;
     if (target === undefined || !blocks.has(end.ret)) continue;
     const callee = inlineable(target, read);
-    if (callee === undefined || taken + sizeOf(callee.values()) > INLINE_TOTAL) continue;
+    if (callee === undefined || taken + sizeOf(callee.values()) > Math.min(limit, INLINE_TOTAL)) continue;
     taken += sizeOf(callee.values());
     context += CONTEXT;
     for (const inner of callee.values()) blocks.set(inner.rel + context, inContext(inner, context, callee, end.ret));

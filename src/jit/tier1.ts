@@ -18,6 +18,8 @@ export interface CompiledTranslation extends Omit<Translation, "bytes"> {
 
 /** Translates and compiles, here or elsewhere. One batch is under way at a time. */
 export interface Compiler {
+  /** Entries that it takes at once, if fewer than are sent otherwise. */
+  readonly batch?: number;
   /** Calls `done` once, with nothing where there was nothing to translate. */
   translate(entries: readonly TranslationEntry[], done: (result: CompiledTranslation | undefined) => void): void;
   close(): void;
@@ -97,7 +99,7 @@ export class RegionCache implements Tier1 {
   poll(): void {
     if (this.busy || this.pending.length === 0) return;
     this.busy = true;
-    const entries = this.pending.splice(0, BATCH);
+    const entries = this.pending.splice(0, this.compiler.batch ?? BATCH);
     this.compiler.translate(entries, (result) => {
       this.busy = false;
       for (const e of entries) this.waiting.delete(e.host + e.offset);

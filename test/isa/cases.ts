@@ -10,6 +10,7 @@ import { assemble } from "../../src/isa/assembler.ts";
 import { disassemble } from "../../src/isa/disassembler.ts";
 import { fNames, xNames } from "../../src/isa/register-names.ts";
 import { inlineCompiler } from "../../src/jit/compiler.ts";
+import { THREAD_LIMITS } from "../../src/jit/module.ts";
 import { RegionCache } from "../../src/jit/tier1.ts";
 import { TestMachine } from "../../src/riscv/machine-for-tests.ts";
 import { silentLog } from "../../src/util/log.ts";
@@ -206,7 +207,9 @@ function buildImage(cases: readonly Case[], { prepare, repeat = 1 }: CompareOpti
 function runHere(image: Uint8Array, translate: boolean): { ram: Uint8Array; regions: number } {
   const machine = new TestMachine({ ramBytes: image.length, hotCount: 1 });
   machine.ram.set(image);
-  const tier1 = translate ? new RegionCache(machine.engine, inlineCompiler(machine.engine), silentLog) : undefined;
+  const tier1 = translate
+    ? new RegionCache(machine.engine, inlineCompiler(machine.engine, THREAD_LIMITS), silentLog)
+    : undefined;
   // Short slices where code is translated: that happens between them.
   const slice = translate ? 100 : 10_000;
   for (let left = 100_000_000; left > 0 && !machine.finished; left -= slice) {
