@@ -1,5 +1,6 @@
 // The second part of `npm test`, run by the project's own Node: obtains what the whole-machine tests need, runs Vitest
-// with the arguments given, and tells at the end which tests were skipped and how many of each kind there were.
+// with the arguments given, and tells at the end which tests were skipped and how many of each kind there were. With `--long`
+// (`npm run test:long`) tests that have more to try do so: far more random programs, an hour of code that comes and goes.
 
 import { writeFileSync } from "node:fs";
 import { parseCLI, startVitest } from "vitest/node";
@@ -27,7 +28,9 @@ async function attempt<T>(variable: string, what: string, obtain: () => Promise<
   }
 }
 
-const { filter, options } = parseCLI(["vitest", "run", ...process.argv.slice(2)]);
+const words = process.argv.slice(2);
+if (words.includes("--long")) process.env["PLANTAIN_LONG_TESTS"] = "1";
+const { filter, options } = parseCLI(["vitest", "run", ...words.filter((word) => word !== "--long")]);
 const reporter = new CountReporter();
 const vitest = await startVitest("test", filter, { ...options, reporters: ["default", reporter] });
 await vitest.close();
