@@ -136,7 +136,7 @@ function matches(access: BenchAccess, expected: AnyExpected, index: RegisterInde
 }
 
 /** The fields of a value on the bus: pulses too. */
-export function fieldsOnBus(place: PlacedRegister, value: number | bigint): Record<string, unknown> {
+function fieldsOnBus(place: PlacedRegister, value: number | bigint): Record<string, unknown> {
   const visible = place.info.fields.map((field) =>
     field.access === "pulse" ? { ...field, access: "rw" as const } : field,
   );
@@ -170,7 +170,7 @@ function fits(actual: unknown, wanted: unknown): boolean {
 const BEFORE = 30;
 const BEHIND = 10;
 
-export function describeExpected(expected: AnyExpected, index: RegisterIndex): string {
+function describeExpected(expected: AnyExpected, index: RegisterIndex): string {
   if (expected === GAP) return GAP;
   const name = (expected.write ?? expected.read)!;
   const where = typeof name === "string" ? name : `0x${name.toString(16)}`;
@@ -220,7 +220,7 @@ export function describeComparison(
 }
 
 /** The lines around one of them. */
-export function excerpt(lines: readonly string[], at: number): string {
+function excerpt(lines: readonly string[], at: number): string {
   if (lines.length === 0) return "    none";
   const from = lines.length > BEFORE + BEHIND ? Math.max(0, at - BEFORE) : 0;
   const to =

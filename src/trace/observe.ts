@@ -16,7 +16,7 @@ export interface TraceObserver extends Omit<DeviceObserver, "access"> {
   refused?(event: RefusedEvent): void;
 }
 
-export type RegisterValues = Readonly<Record<string, number | bigint>>;
+type RegisterValues = Readonly<Record<string, number | bigint>>;
 
 /** A device that is listened to. */
 export interface Observation {

@@ -15,7 +15,7 @@ import { jsonTrace, textTrace } from "./text-trace.ts";
 import { vcdTrace } from "./vcd-trace.ts";
 
 /** Devices that a complaint names. */
-const MAX_NAMED = 12;
+const MAX_NAMED = 20;
 
 /** A trace that goes on until it is ended. */
 export interface Trace {
@@ -127,8 +127,10 @@ function find(machine: Machine, which: string | SysBusDevice): { name: string; d
     throw new UserError(`${name} has no registers of its own on the board's bus: trace the virtio-mmio that it is in`);
   const names = all.flatMap((device) => [device.id, placeOf(device), device.typeInfo.name]);
   const known = [...new Set(names.filter((known) => known !== ""))];
+  // Those of the user's first, then the board's, several of a kind once.
   const own = all.filter((device) => placeOf(device) === "").map((device) => device.id || device.typeInfo.name);
-  const hint =
-    didYouMean(name, known) || ` (there is ${[...new Set([...own, ...known])].slice(0, MAX_NAMED).join(", ")})`;
+  const board = all.map((device) => placeOf(device).replace(/\[\d+\]$/, "")).filter((place) => place !== "");
+  const listed = [...new Set([...own, ...board])].slice(0, MAX_NAMED);
+  const hint = didYouMean(name, known) || ` (there is ${listed.join(", ")})`;
   throw new UserError(`there is no device "${name}"${hint}`);
 }
