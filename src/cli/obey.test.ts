@@ -154,6 +154,16 @@ describe("a console that nobody can reach any more", () => {
     expect(await once(child, "close")).toEqual([null, "SIGKILL"]);
   });
 
+  test("a launcher that was killed takes it along", async () => {
+    const line = ["-c", 'PLANTAIN_LAUNCHER=$$ "$0" "$@" & wait', PLANTAIN, ...options(loads["a loop"]!)];
+    const child = spawn("sh", line, { stdio: ["ignore", "pipe", "pipe"] });
+    left.add(child);
+    await once(child.stdout!, "readable");
+    child.kill("SIGKILL");
+    // The machine holds both outputs until it ends.
+    expect(await once(child, "close")).toEqual([null, "SIGKILL"]);
+  });
+
   test("with input alone at its end it goes on, and with output alone gone", async () => {
     const echo = "1: lb t2, 5(t0); andi t2, t2, 1; beqz t2, 1b; lb t2, 0(t0); sb t2, 0(t0); j 1b";
     const first = start(options(loads["a flood of output"]!));

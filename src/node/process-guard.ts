@@ -18,6 +18,9 @@ export function signalStatus(signal: (typeof QUIT_SIGNALS)[number]): number {
   return 128 + SIGNAL_NUMBERS[signal];
 }
 
+/** How often to look whether the launcher is still there. */
+const LAUNCHER_MS = 500;
+
 export interface ProcessEvents {
   /** The first signal to end. A second one ends the process at once. */
   quit(signal: (typeof QUIT_SIGNALS)[number]): void;
@@ -27,6 +30,7 @@ export interface ProcessEvents {
 
 /** Watches this process; returns a function that ends the watching. */
 export function guardProcess(terminal: Terminal, events: ProcessEvents): () => void {
+  const launcher = Number(process.env["PLANTAIN_LAUNCHER"] ?? 0);
   let quitting = false;
   const onQuit = (signal: NodeJS.Signals) => {
     const known = signal as (typeof QUIT_SIGNALS)[number];
@@ -40,7 +44,6 @@ export function guardProcess(terminal: Terminal, events: ProcessEvents): () => v
   const onStop = () => {
     terminal.suspend();
     // A launcher that waits for this process must stop too, or the shell would go on waiting for it.
-    const launcher = Number(process.env["PLANTAIN_LAUNCHER"] ?? 0);
     if (launcher === process.ppid) process.kill(launcher, "SIGSTOP");
     process.kill(process.pid, "SIGSTOP");
   };
@@ -48,12 +51,21 @@ export function guardProcess(terminal: Terminal, events: ProcessEvents): () => v
   const onExit = () => terminal.restore();
   const onCrash = (error: unknown) => events.crash(error);
 
+  // A launcher that was killed could not say so, and this is no process of the terminal's any more.
+  const watch = setInterval(() => {
+    if (process.ppid === launcher) return;
+    clearInterval(watch);
+    onQuit("SIGHUP");
+  }, LAUNCHER_MS).unref();
+  if (process.ppid !== launcher) clearInterval(watch);
+
   for (const signal of QUIT_SIGNALS) process.on(signal, onQuit);
   process.on("SIGTSTP", onStop);
   process.on("SIGCONT", onContinue);
   process.on("exit", onExit);
   process.on("uncaughtException", onCrash);
   return () => {
+    clearInterval(watch);
     for (const signal of QUIT_SIGNALS) process.off(signal, onQuit);
     process.off("SIGTSTP", onStop);
     process.off("SIGCONT", onContinue);
