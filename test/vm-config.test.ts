@@ -27,6 +27,9 @@ describeWithGuest("boot with icount, and devices wherever there is room", (guest
   test("a device gets a free address, a free interrupt, and its properties", async () => {
     const dma = vm.device("dma0");
     expect(dma).toBe(vm.device(bananaDma));
+    expect(vm.device<typeof bananaDma>("dma0").registers.CTRL.MODE).toBe("COPY");
+    // @ts-expect-error no such register
+    expect(vm.device<typeof bananaDma>("dma0").registers.STATSU).toBeUndefined();
     expect(dma.get("nsPerByte")).toBe(7);
     await using machine = await vm.fork();
     const { output } = await machine.console.run("cat /proc/device-tree/soc/dma-controller@*/name; dmesg | head -n 1");

@@ -186,10 +186,14 @@ export class Vm implements AsyncDisposable {
   /**
    * A device of the machine: by its id or by the name of its type, or by what defined it, which gives its own type.
    * @throws UserError if there is none or more than one
-   * @example vm.device("banana-dma")
+   * @example
+   * vm.device(bananaDma).registers.STATUS.BUSY;
+   * vm.device<typeof bananaDma>("dma0").registers.STATUS.BUSY;
    */
   device<T extends Device>(which: { readonly typeInfo: TypeInfo<T> }): T;
-  device(which: string): Device;
+  device<D extends { readonly typeInfo: TypeInfo<Device> } = { readonly typeInfo: TypeInfo<Device> }>(
+    which: string,
+  ): D extends { readonly typeInfo: TypeInfo<infer T> } ? T : Device;
   device(which: string | { readonly typeInfo: TypeInfo }): Device {
     const devices = devicesBelow(this.machine.board.object);
     const name = typeof which === "string" ? which : which.typeInfo.name;
