@@ -57,11 +57,17 @@ export class RegionCache implements Tier1 {
   regions = 0;
   /** Regions put in place since the machine was made. */
   installed = 0;
+  private readonly monotonic: () => number;
+  /** The longest time that the machine waited for the translator, and all such time, in nanoseconds. */
+  private longest = 0;
+  private waited = 0;
 
-  constructor(engine: Engine, compiler: Compiler, log: Log) {
+  /** @param monotonic a clock in nanoseconds, for the log */
+  constructor(engine: Engine, compiler: Compiler, log: Log, monotonic: () => number = () => 0) {
     this.engine = engine;
     this.compiler = compiler;
     this.log = log;
+    this.monotonic = monotonic;
     this.patience = new Patience(() => engine.harts.reduce((sum, hart) => sum + Number(hart.instret), 0));
     engine.tier1 = this;
   }
@@ -99,13 +105,23 @@ export class RegionCache implements Tier1 {
   poll(): void {
     if (this.busy || this.pending.length === 0) return;
     this.busy = true;
+    const began = this.monotonic();
     const entries = this.pending.splice(0, this.compiler.batch ?? BATCH);
     this.compiler.translate(entries, (result) => {
       this.busy = false;
+      const came = this.monotonic();
       for (const e of entries) this.waiting.delete(e.host + e.offset);
       if (result !== undefined) this.install(result);
       else for (const e of entries) this.patience.giveUp(e.host, e.offset);
+      this.pausedSince(came);
     });
+    this.pausedSince(began);
+  }
+
+  private pausedSince(time: number): void {
+    const pause = this.monotonic() - time;
+    this.longest = Math.max(this.longest, pause);
+    this.waited += pause;
   }
 
   /** Puts a translation in place, unless its code has changed since. */
@@ -224,5 +240,11 @@ export class RegionCache implements Tier1 {
 
   close(): void {
     this.compiler.close();
+    const ms = (ns: number) => `${(ns / 1e6).toFixed(1)} ms`;
+    if (this.installed > 0)
+      this.log.write(
+        "jit",
+        `${this.installed} regions were translated, ${this.regions} are in use: ${this.codeSize} bytes of wasm in ${this.modules} modules; the machine waited ${ms(this.waited)} for it, ${ms(this.longest)} at most at once`,
+      );
   }
 }

@@ -528,6 +528,10 @@ test("the log shows a region with its guest code, size and hotness", () => {
     "  0x80000008:  addi\ta0,a0,-1",
     "  0x8000000c:  bne\ta0,zero,80000004",
   ]);
+  run.cache!.close();
+  expect(lines.at(-1)).toMatch(
+    /^1 regions were translated, 1 are in use: \d+ bytes of wasm in 1 modules; the machine waited [\d.]+ ms for it, [\d.]+ ms at most at once$/,
+  );
 });
 
 describe("random programs", () => {

@@ -170,7 +170,9 @@ export class Machine {
       if (this.#time.tooLong()) this.#running?.leave();
     };
     if (config.accel === "jit")
-      this.#regions = new RegionCache(this.engine, (host.compiler ?? inlineCompiler)(this.engine), log);
+      this.#regions = new RegionCache(this.engine, (host.compiler ?? inlineCompiler)(this.engine), log, () =>
+        host.monotonic(),
+      );
     this.#reset();
   }
 
