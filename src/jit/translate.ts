@@ -11,7 +11,8 @@
 import type { AmoInfo, LoadInfo } from "../isa/semantics.ts";
 import { insns } from "../isa/table.ts";
 import { CTX, type MemoryLayout, PAGE_CODE, PAGE_DIRTY, S, XTLB_ENTRIES } from "../riscv/layout.ts";
-import { entryOf, loadOf, storeOf, tagHits } from "../riscv/mmu.ts";
+import { entryOf, tagHits } from "../riscv/mmu/entry.ts";
+import { loadOf, storeOf } from "../riscv/mmu/sized.ts";
 import { REGION_SIGNATURE } from "../riscv/regions.ts";
 import type { CompiledFunc, SignatureTable } from "../wasm/encoder.ts";
 import {

@@ -53,7 +53,8 @@ import {
   TARGET_MARK,
   XTLB_ENTRIES,
 } from "./layout.ts";
-import { entryOf, loadOf, storeOf, tagHits } from "./mmu.ts";
+import { entryOf, tagHits } from "./mmu/entry.ts";
+import { loadOf, storeOf } from "./mmu/sized.ts";
 import { callRegion } from "./regions.ts";
 import { interruptPossible } from "./traps.ts";
 

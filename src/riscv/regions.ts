@@ -1,7 +1,7 @@
 /** Calls from translated code to translated code in other modules, as generated code. */
 import { type Expr, type Func, fn, I32, I64, i32, i64, iff, local, ret, type Stmt, set } from "../wasm/ir.ts";
 import { CODE, CTX, HANDLER_REGION, OP, S, SIDE, XTLB_ENTRIES } from "./layout.ts";
-import { entryOf } from "./mmu.ts";
+import { entryOf } from "./mmu/entry.ts";
 
 /** What translated code looks like from outside: (h, depth). */
 export const REGION_SIGNATURE = { params: [I32, I32], results: [] } as const;
