@@ -6,6 +6,7 @@ import type { MemoryLayout } from "../riscv/layout.ts";
 import { mmuFunctions } from "../riscv/mmu.ts";
 import { regionFunctions } from "../riscv/regions.ts";
 import { systemFunctions } from "../riscv/system.ts";
+import type { Signature } from "../wasm/ir.ts";
 import { type BatchLimits, type EngineSignatures, translateBatch } from "./module.ts";
 import type { Compiler } from "./tier1.ts";
 
@@ -18,7 +19,11 @@ export function engineSignatures(layout: MemoryLayout, fused: boolean): EngineSi
     ...fpFunctions(fused),
     ...regionFunctions(),
   ];
-  return new Map(functions.map((f) => [f.name, { params: f.params, results: f.results }]));
+  const signatures = new Map<string, Signature>(
+    functions.map((f) => [f.name, { params: f.params, results: f.results }]),
+  );
+  signatures.set("hostWorks", { params: [], results: [] });
+  return signatures;
 }
 
 /** What the machine waits for takes a millisecond or two: one entry, and no large region. */

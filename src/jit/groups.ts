@@ -44,7 +44,7 @@ export function groupAccesses(list: readonly RegionInsn[]): Map<RegionInsn, Acce
   for (const insn of list) {
     // A CSR may change what may be reached (SUM, MXR, MPRV): nothing looked up before holds after it.
     if (insns[insn.n]!.format.startsWith("CSR")) for (const key of [...open.keys()]) close(key);
-    const access = accessOf[insn.n]!;
+    const access = insn.device ? 0 : accessOf[insn.n]!;
     // x0 as a base has no register to speak of.
     if (access !== 0 && insn.rs1 !== 0) {
       const key = access > 0 ? insn.rs1 : -insn.rs1;

@@ -5,11 +5,11 @@
  */
 import { insns } from "../isa/table.ts";
 import type { Decoder } from "../riscv/decoder.ts";
-import { CODE, type MemoryLayout, SIDE } from "../riscv/layout.ts";
+import { CODE, DEVICE_MARK, type MemoryLayout, OP, SIDE } from "../riscv/layout.ts";
 import { regionFunctions } from "../riscv/regions.ts";
 import { type CompiledFunc, encodeModule, type Import, SignatureTable } from "../wasm/encoder.ts";
 import type { Expr, Signature, Stmt } from "../wasm/ir.ts";
-import { type CodeReader, findRegion, REGION_LIMIT, type Region } from "./region.ts";
+import { type CodeReader, findRegion, mayReachDevices, REGION_LIMIT, type Region } from "./region.ts";
 import { translateRegion } from "./translate.ts";
 
 /** A place where translation begins, and the pages around it as the hart that ran it had them mapped. */
@@ -31,6 +31,8 @@ export interface TranslatedRegion {
   readonly bytes: number;
   /** The code that it was made from, block by block, where it got hot: for the log. */
   readonly blocks: readonly { readonly pc: bigint; readonly code: readonly number[] }[];
+  /** Places of loads and stores that were not translated as accesses to devices. */
+  readonly plainAccesses: readonly number[];
 }
 
 /** A translated batch. `chunks` has the 64-byte chunks (a bit each, low and high word) that were read from each page. */
@@ -129,6 +131,15 @@ interface Job extends Place {
   readonly region: Region;
 }
 
+/** Where a region leaves for the interpreter to reach a device. */
+function plainAccessesOf({ region, pages }: Job): number[] {
+  const found: number[] = [];
+  for (const block of region.blocks.values())
+    for (const { n, device, rel } of block.insns)
+      if (mayReachDevices[n] && !device) found.push(pages.at(rel >> 12)!.place + (rel & 4095));
+  return found;
+}
+
 /** Translates a batch. Undefined where no entry gives a region. */
 export function translateBatch(
   entries: readonly TranslationEntry[],
@@ -166,6 +177,10 @@ export function translateBatch(
       half(rel) {
         const page = pages.at(rel >> 12);
         return page && pageOf(page.place, page.code).view.getUint16(rel & 4095, true);
+      },
+      device(rel) {
+        const page = pages.at(rel >> 12)!;
+        return (u8[page.code + (rel & 4095) * 8 + OP.device]! & DEVICE_MARK) !== 0;
       },
       lastTarget(rel) {
         const page = pages.at(rel >> 12)!;
@@ -207,7 +222,10 @@ export function translateBatch(
   const used = new Set<string>(RUNTIME);
   for (const { region } of jobs)
     for (const block of region.blocks.values())
-      for (const insn of block.insns) for (const name of calledBy[insn.n]!) used.add(name);
+      for (const insn of block.insns) {
+        for (const name of calledBy[insn.n]!) used.add(name);
+        if (insn.device) used.add("hostWorks");
+      }
   const imports: Import[] = [
     {
       kind: "memory",
@@ -218,6 +236,7 @@ export function translateBatch(
       shared: true,
     },
   ];
+  if (used.has("hostWorks")) imports.push({ kind: "table", module: "env", name: "table", initial: 1 });
   const index = new Map<string, number>();
   for (const name of used) {
     const sig = engine.get(name);
@@ -258,6 +277,7 @@ export function translateBatch(
         pc: job.pc + BigInt(block.rel - job.offset),
         code: block.insns.map((insn) => insn.raw),
       })),
+      plainAccesses: plainAccessesOf(job),
     })),
     pages: [...copies]
       .filter(([, p]) => p.low | p.high)

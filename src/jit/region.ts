@@ -23,6 +23,8 @@ export interface RegionInsn {
   readonly imm: number;
   /** Rounding mode or CSR write flag, as in a decoded operation. */
   readonly rm: number;
+  /** Whether it is translated as an access to devices, having been seen to make them. */
+  readonly device: boolean;
 }
 
 /**
@@ -61,6 +63,8 @@ export interface CodeReader {
   half(rel: number): number | undefined;
   /** The number in the table of the instruction that a 32-bit word is on this hart, or -1. */
   find(word: number): number;
+  /** Whether the instruction at `rel` was seen to reach devices. */
+  device(rel: number): boolean;
   /** Where the computed jump at `rel` went last, if that is known. */
   lastTarget(rel: number): number | undefined;
 }
@@ -86,6 +90,18 @@ const LEAVE = new Set([
 const leaves = insns.map((i) => LEAVE.has(i.name));
 const names = insns.map((i) => i.name);
 const formats = insns.map((i) => i.format);
+/**
+ * By number in the table: loads and stores that may be translated as accesses to devices. Loads of floating point have
+ * more to do than to write a register, and a device takes 8 bytes in two calls.
+ */
+export const mayReachDevices: readonly boolean[] = insns.map(({ body }) =>
+  body.some(
+    (s) =>
+      s.k === "effect" &&
+      (s.name === "store" || (s.name === "load" && body.length === 2)) &&
+      (s.data as { size: number }).size < 8,
+  ),
+);
 /** Instructions of a region at most; of a function that is taken in; of all that are. */
 export const REGION_LIMIT = 480;
 const INLINE_LIMIT = 32;
@@ -121,6 +137,7 @@ function decodeAt(read: CodeReader, rel: number): RegionInsn | undefined {
     rs3: word >>> 27,
     imm: immediateOf(format, word),
     rm: csr ? (names[n]!.startsWith("csrrw") || rs1 !== 0 ? 1 : 0) : (word >>> 12) & 7,
+    device: mayReachDevices[n]! && read.device(rel),
   };
 }
 

@@ -130,6 +130,11 @@ export class IntegerRegisters {
     this.temps = [...outer];
   }
 
+  /** Puts `value` into the 64-bit home of register `n`, for an exit. */
+  setHome(n: number, value: Expr): Stmt[] {
+    return n === 0 ? [] : [set(this.wide[n]!, value)];
+  }
+
   /** Puts every register that is elsewhere into its home, for a block where those of `words` are words. */
   goHome(words: number): Stmt[] {
     const moves: Stmt[] = [];

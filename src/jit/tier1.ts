@@ -5,7 +5,7 @@
 import { disassemble } from "../isa/disassembler.ts";
 import type { Engine, Tier1 } from "../riscv/engine.ts";
 import type { Hart } from "../riscv/hart.ts";
-import { CODE, CTX, HANDLER_REGION, OP, S, SIDE, XTLB_ENTRIES } from "../riscv/layout.ts";
+import { CODE, CTX, DEVICE_MARK, HANDLER_REGION, OP, S, SIDE, XTLB_ENTRIES } from "../riscv/layout.ts";
 import type { Log } from "../util/log.ts";
 import type { TranslatedRegion, Translation, TranslationEntry } from "./module.ts";
 import { Patience } from "./patience.ts";
@@ -39,6 +39,8 @@ interface Installed {
   readonly size: number;
   readonly slots: readonly { readonly ip: number; readonly side: number; readonly slot: number }[];
   readonly pages: readonly number[];
+  /** Places of loads and stores at which it leaves to reach a device. */
+  readonly plainAccesses: Uint32Array;
 }
 
 export class RegionCache implements Tier1 {
@@ -140,8 +142,8 @@ export class RegionCache implements Tier1 {
     }
     if (this.codeSize + t.size > CODE_BUDGET) this.codeDropped();
     const instance = new WebAssembly.Instance(t.module, {
-      env: { memory: engine.memory },
-      engine: engine.exports as unknown as Record<string, unknown>,
+      env: { memory: engine.memory, table: engine.table },
+      engine: { ...engine.exports, hostWorks: engine.devices.functions.hostWorks },
     });
     const slots: { ip: number; side: number; slot: number }[] = [];
     for (const region of t.regions) {
@@ -164,7 +166,12 @@ export class RegionCache implements Tier1 {
       slots.push({ ip, side, slot });
       if (this.log.enabled("jit")) this.logRegion(region, slot);
     }
-    const installed: Installed = { size: t.size, slots, pages: t.pages.map((p) => p.host) };
+    const installed: Installed = {
+      size: t.size,
+      slots,
+      pages: t.pages.map((p) => p.host),
+      plainAccesses: Uint32Array.from(t.regions.flatMap((region) => region.plainAccesses)),
+    };
     for (const { host, code, low, high } of t.pages) {
       // Stores to what was translated must be seen, decoded or not.
       engine.i32[(code + CODE.chunks) >> 2]! |= low;
@@ -206,6 +213,20 @@ export class RegionCache implements Tier1 {
     for (const installed of set) this.remove(installed);
     // Translated code that runs now must not go on with what it was made from.
     for (const hart of this.engine.harts) hart.look();
+  }
+
+  deviceHot(page: number, ip: number): void {
+    const { engine } = this;
+    const host = engine.u32[(page + CODE.hostPage) >> 2]!;
+    if (host === 0) return; // a scratch page
+    engine.u8[ip + OP.device]! |= DEVICE_MARK;
+    const place = host + ((ip - page) >> 3);
+    for (const installed of this.byPage.get(host) ?? []) {
+      if (!installed.plainAccesses.includes(place)) continue;
+      this.remove(installed);
+      // It was hot, and it should not take long until it is again, with this access as one to a device.
+      for (const { side } of installed.slots) engine.view.setUint16(side + SIDE.count, 0xffff, true);
+    }
   }
 
   codeDropped(): void {

@@ -12,6 +12,7 @@ import type { AmoInfo, LoadInfo } from "../isa/semantics.ts";
 import { insns } from "../isa/table.ts";
 import { CTX, type MemoryLayout, PAGE_CODE, PAGE_DIRTY, S, XTLB_ENTRIES } from "../riscv/layout.ts";
 import { entryOf, tagHits } from "../riscv/mmu/entry.ts";
+import { ioEntryOf, ioHits, readDevice, writeDevice } from "../riscv/mmu/io.ts";
 import { loadOf, storeOf } from "../riscv/mmu/sized.ts";
 import { REGION_SIGNATURE } from "../riscv/regions.ts";
 import type { CompiledFunc, SignatureTable } from "../wasm/encoder.ts";
@@ -185,17 +186,19 @@ class RegionTranslator implements Backend {
     return rel === 0 ? this.base : i64.add(this.base, rel);
   }
 
-  /** Leaves the region for `pc`, `count` instructions of the block having retired. */
-  private leaveTo(pc: Expr, count: number): Stmt[] {
+  /** Leaves the region for `pc`, `count` instructions of the block having retired, with `result` of the last one. */
+  private leaveTo(pc: Expr, count: number, result: readonly Stmt[] = []): Stmt[] {
     return [
       ...this.x.goHome(NO_WORDS),
+      ...result,
       set(this.exitPc, pc),
       ...(count ? [set(this.budget, i32.sub(this.budget, count))] : []),
       { k: "br", label: this.leaveLabel },
     ];
   }
   private leaveBefore = (): Stmt[] => this.leaveTo(this.pcOf(this.insn.rel), this.done);
-  private leaveAfter = (): Stmt[] => this.leaveTo(this.pcOf(this.insn.rel + this.insn.length), this.done + 1);
+  private leaveAfter = (result: readonly Stmt[] = []): Stmt[] =>
+    this.leaveTo(this.pcOf(this.insn.rel + this.insn.length), this.done + 1, result);
 
   private checkBudget(rel: number): Stmt[] {
     return [iff(i32.lt_s(this.budget, this.region.size), this.leaveTo(this.pcOf(rel), 0))];
@@ -517,13 +520,16 @@ class RegionTranslator implements Backend {
 
   // --- memory
 
-  private load(address: Expr, { size, signed, to }: LoadInfo): Stmt[] {
+  private load(address: Expr, info: LoadInfo): Stmt[] {
+    const { size, signed, to } = info;
+    if (this.insn.device) return this.loadDevice(address, info);
     return this.access(address, size, CTX.read, (host, offset) =>
       set(to, signed && size < 8 ? signedLoad(size, host, offset) : loadOf(size, host, offset)),
     );
   }
 
   private store(address: Expr, value: Expr, size: number): Stmt[] {
+    if (this.insn.device) return this.storeDevice(address, value, size);
     return this.access(address, size, CTX.write, (host, offset) => storeOf(size, host, value, offset));
   }
 
@@ -556,19 +562,14 @@ class RegionTranslator implements Backend {
   private access(address: Expr, size: number, table: number, fast: (host: Expr, offset: number) => Stmt): Stmt[] {
     const group = this.groups.get(this.insn);
     const ea = local(I64, "ea");
-    const entry = local(I32, "entry");
-    const alone: Stmt[] = [
-      set(ea, address),
-      set(entry, entryOf(this.tlb, ea)),
-      iff(i32.eqz(tagHits(entry, ea, size, table)), this.leaveBefore()),
-      fast(i32.add(i32.wrap(ea), i32.load(entry, table + 8)), 0),
-    ];
+    const alone: Stmt[] = [set(ea, address), ...this.accessRam(ea, size, table, (host) => fast(host, 0))];
     if (group === undefined) return alone;
     const { imm, rs1 } = this.insn;
     const out: Stmt[] = [];
     if (group.first === this.insn) {
       // One look-up for the whole range: `host` becomes the base register's place, or 0 for "each for itself".
       const low = local(I64, "low");
+      const entry = local(I32, "entry");
       out.push(
         set(low, i64.add(this.xr(rs1), group.low)),
         set(entry, entryOf(this.tlb, low)),
@@ -580,6 +581,81 @@ class RegionTranslator implements Backend {
     }
     out.push(iff(group.host, [imm >= 0 ? fast(group.host, imm) : fast(i32.add(group.host, imm), 0)], alone));
     return out;
+  }
+
+  /** The look-up of one access in the TLB. */
+  private accessRam(ea: Local, size: number, table: number, fast: (host: Expr) => Stmt): Stmt[] {
+    const entry = local(I32, "entry");
+    return [
+      set(entry, entryOf(this.tlb, ea)),
+      iff(i32.eqz(tagHits(entry, ea, size, table)), this.leaveBefore()),
+      fast(i32.add(i32.wrap(ea), i32.load(entry, table + 8))),
+    ];
+  }
+
+  /**
+   * An access of an instruction that was seen to reach devices: through the I/O TLB, and the device is asked from here.
+   * V8 keeps registers on the stack around the call, which is why other accesses have none.
+   *
+   * @param ask the device
+   * @param cleanup where it throws
+   * @param result what else the instruction does, where it leaves the region because somebody wants attention
+   * @param otherwise for RAM
+   */
+  private device(
+    address: Expr,
+    table: number,
+    size: number,
+    ask: (entry: Expr, ea: Expr, cleanup: readonly Stmt[]) => readonly Stmt[],
+    result: readonly Stmt[],
+    otherwise: (ea: Local) => readonly Stmt[],
+  ): Stmt[] {
+    const ea = local(I64, "ea");
+    const entry = local(I32, "entry");
+    return [
+      set(ea, address),
+      set(entry, ioEntryOf(this.tlb, ea, table)),
+      iff(
+        ioHits(entry, ea, size),
+        [
+          ...this.spillPc(),
+          ...ask(entry, ea, [...this.x.goHome(NO_WORDS), ...this.spill()]),
+          iff(S.attention.get(this.h), this.leaveAfter(result)),
+        ],
+        otherwise(ea),
+      ),
+    ];
+  }
+
+  private loadDevice(address: Expr, { size, signed, to }: LoadInfo): Stmt[] {
+    const v = local(I32, "v");
+    const extended =
+      size === 4
+        ? (signed ? i64.extend_s : i64.extend_u)(v)
+        : signed
+          ? i64.extend_s((size === 2 ? i32.extend16_s : i32.extend8_s)(v))
+          : i64.extend_u(i32.and(v, size === 2 ? 0xffff : 0xff));
+    return this.device(
+      address,
+      CTX.ioRead,
+      size,
+      (entry, ea, cleanup) => [...readDevice(this.h, entry, ea, i32.const(size), v, cleanup), set(to, extended)],
+      this.x.setHome(this.insn.rd, to),
+      (ea) =>
+        this.accessRam(ea, size, CTX.read, (host) => set(to, signed ? signedLoad(size, host) : loadOf(size, host))),
+    );
+  }
+
+  private storeDevice(address: Expr, value: Expr, size: number): Stmt[] {
+    const low = size === 4 ? i32.wrap(value) : i32.and(i32.wrap(value), size === 2 ? 0xffff : 0xff);
+    return this.device(
+      address,
+      CTX.ioWrite,
+      size,
+      (entry, ea, cleanup) => writeDevice(this.h, entry, ea, low, i32.const(size), cleanup),
+      [],
+      (ea) => this.accessRam(ea, size, CTX.write, (host) => storeOf(size, host, value)),
+    );
   }
 
   /** What the host may look at during a slow access: where the hart is. */

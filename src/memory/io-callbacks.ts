@@ -15,15 +15,16 @@ export interface AccessConstraints {
 }
 
 /**
- * What an io region does when it is accessed. Offsets are in bytes from the region's start.
+ * What an io region does when it is accessed. Offsets are in bytes from the region's start. The functions are called
+ * without `this`.
  * A callback may throw BusError: the access then fails. A missing callback reads 0 or ignores the write, and the
  * access is logged as a guest error.
  */
 export interface MemoryRegionOps {
   /** Returns the value in the low bits; the rest is cut off. */
-  read?(offset: number, size: 1 | 2 | 4): number;
+  read?(this: void, offset: number, size: 1 | 2 | 4): number;
   /** Gets the value as an unsigned number of `size` bytes. */
-  write?(offset: number, value: number, size: 1 | 2 | 4): void;
+  write?(this: void, offset: number, value: number, size: 1 | 2 | 4): void;
   /** Eight bytes at once, when `impl` allows it; otherwise an access of 8 bytes is two of 4. */
   read64?(offset: number): bigint;
   write64?(offset: number, value: bigint): void;
@@ -61,8 +62,10 @@ export class IoCallbacks {
   /** Sizes (1, 2, 4 as bits) whose aligned accesses are exactly one call, with nothing to convert. */
   directReads = 0;
   directWrites = 0;
-  /** While a callback runs: it may not be entered again, by DMA of the device to itself for instance. */
-  busy = false;
+  /** Told when those change: for who keeps them. */
+  onDirectChange: () => void = () => {};
+  /** Whether somebody who does not come through an address space is in a callback just now. */
+  entered: () => boolean = () => false;
   high = 0;
 
   readonly #readMin: number;
@@ -71,6 +74,7 @@ export class IoCallbacks {
   readonly #writeMax: number;
   readonly #bigEndian: boolean;
   #taps: readonly IoTap[] = [];
+  #busy = false;
 
   /** @throws RangeError if a minimum is above its maximum */
   constructor(name: string, ops: MemoryRegionOps) {
@@ -95,6 +99,15 @@ export class IoCallbacks {
     this.#planDirect();
   }
 
+  /** While a callback runs: it may not be entered again, by DMA of the device to itself for instance. */
+  get busy(): boolean {
+    return this.#busy || this.entered();
+  }
+
+  set busy(busy: boolean) {
+    this.#busy = busy;
+  }
+
   /** Those who listen; while there are any, no access is direct. */
   get taps(): readonly IoTap[] {
     return this.#taps;
@@ -115,6 +128,7 @@ export class IoCallbacks {
     const heard = this.#taps.length > 0;
     this.directReads = read === undefined || heard ? 0 : this.#directSizes(this.#readMin, this.#readMax);
     this.directWrites = write === undefined || heard ? 0 : this.#directSizes(this.#writeMin, this.#writeMax);
+    this.onDirectChange();
   }
 
   get readable(): boolean {

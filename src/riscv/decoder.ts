@@ -87,6 +87,8 @@ export class Decoder {
     const n = this.find(word);
     const { u8, u16 } = this;
     u8[ip + OP.length] = compressed ? 2 : 4;
+    // What was known of another instruction.
+    u8[ip + OP.device] = 0;
     if (n < 0) {
       u16[(ip + OP.handler) >> 1] = HANDLER_ILLEGAL;
       return n;

@@ -20,6 +20,7 @@ import { F64, type Func, f64, fn, I32, ret } from "../wasm/ir.ts";
 import { lowerFunc } from "../wasm/lower.ts";
 import { accessCsr, writeCsrTables } from "./csr.ts";
 import { Decoder } from "./decoder.ts";
+import { DEVICE_IMPORTS, DeviceAccess } from "./device-access.ts";
 import { allExtensions } from "./extensions.ts";
 import { fpFunctions } from "./fp.ts";
 import { Hart } from "./hart.ts";
@@ -93,6 +94,8 @@ const IMPORTS: readonly [string, readonly (typeof I32 | typeof F64)[], boolean][
   ["softfloat", [I, I, I], false],
   ["traceTrap", [I], false],
   ["hot", [I, I, I], false],
+  ...DEVICE_IMPORTS,
+  ["deviceHot", [I, I], false],
 ];
 
 /** Of this many calls of the host that take a microsecond or more, one is reported by `onSlow`. A power of two. */
@@ -102,6 +105,8 @@ const SLOW_CALLS = 32;
 export interface Tier1 {
   /** The operation at `ip` of the decoded page was jumped to HOT_COUNT times; the hart's pc is there. */
   hot(hart: Hart, page: number, ip: number): void;
+  /** The operation at `ip` of the decoded page reaches devices: DEVICE_COUNT times more than when this was last said. */
+  deviceHot(page: number, ip: number): void;
   /** Code in the page at `host` is about to be forgotten: bytes from `offset` on. */
   codeWritten(host: number, offset: number, length: number): void;
   /** All decoded code is about to be forgotten. */
@@ -135,6 +140,7 @@ export class Engine {
   readonly extensions: ReadonlySet<string>;
   readonly exports: EngineExports;
   readonly decoder: Decoder;
+  readonly devices: DeviceAccess;
   /** Functions of translated regions, called by the interpreter through their slot; slot 0 stays empty. */
   readonly table = new WebAssembly.Table({ element: "anyfunc", initial: 1 });
   /** Whether the host's multiply-add rounds once. */
@@ -174,6 +180,16 @@ export class Engine {
     this.ramNext = layout.ram;
     this.codeNext = layout.code;
     this.scratchSlot = new Int32Array(options.harts);
+    this.devices = new DeviceAccess({
+      space: this.space,
+      memory: buffer,
+      table: this.table,
+      running: (slot) => this.harts.some((hart) => hart.get32(S.device) === slot),
+      slow: () => this.onSlow(),
+      flush: () => {
+        for (const hart of this.harts) hart.flushAll();
+      },
+    });
     this.decoder = new Decoder(buffer, this.extensions);
     writeCsrTables(this.view, layout);
     this.exports = this.instantiate(pages, options.hotCount ?? HOT_COUNT, options.modules ?? new Map());
@@ -344,7 +360,7 @@ export class Engine {
 
   private instantiate(pages: number, hotCount: number, modules: EngineModules): EngineExports {
     const { space, i32, u32 } = this;
-    const env: Record<string, (...args: number[]) => number | undefined> = {
+    const env: Record<string, (...args: number[]) => unknown> = {
       mmioLoad: (h, address, size) => {
         this.slow();
         const low = space.load(address!, size as AccessSize);
@@ -382,6 +398,8 @@ export class Engine {
         return status === CSR_OK && hart.get32(S.attention) !== 0 ? CSR_RESYNC : status;
       },
       softfloat: (h, code, rm) => void this.hartAt(h!).softfloat(code!, rm!),
+      ...this.devices.functions,
+      deviceHot: (page, ip) => void this.tier1?.deviceHot(page!, ip!),
       hot: (h, page, ip) => void this.tier1?.hot(this.hartAt(h!), page!, ip!),
       traceTrap: (h) => {
         this.slow();

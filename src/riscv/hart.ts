@@ -134,10 +134,21 @@ export class Hart implements CsrHart {
     // instret = instretEnd - budget must not change.
     this.u64[end] = this.u64[end]! + BigInt(budget - this.i32[b]!);
     this.i32[b] = budget;
-    const exit = this.engine.exports.run(this.base);
+    const exit = this.enter();
     this.i32[(this.base + S.attention.offset) >> 2]! &= ~ATTENTION_LEAVE;
     this.waiting = exit === EXIT.wfi;
     return exit;
+  }
+
+  /** Runs generated code until it returns: a device's refusal of an access comes out of it, and goes on as a trap. */
+  private enter(): number {
+    for (;;) {
+      try {
+        return this.engine.exports.run(this.base);
+      } catch (error) {
+        this.engine.devices.threw(this, error);
+      }
+    }
   }
 
   /** What is left of the budget of `run`, exact while a device is accessed. */

@@ -163,6 +163,7 @@ export function interpreterFunction(
           [
             ...spill,
             set(to, call(I64, "loadSlow", h, ea, i32.const(size))),
+            ...countDevice,
             checkFault,
             ...(signed && size < 8 ? [set(to, signExtend(size, to))] : []),
             ...attentionAfter,
@@ -180,7 +181,13 @@ export function interpreterFunction(
         iff(
           tagHits(entry, ea, size, CTX.write),
           [storeOf(size, i32.add(i32.wrap(ea), i32.load(entry, CTX.write + 8)), value!)],
-          [...spill, callStmt("storeSlow", h, ea, value!, i32.const(size)), checkFault, ...attendIfAsked],
+          [
+            ...spill,
+            callStmt("storeSlow", h, ea, value!, i32.const(size)),
+            ...countDevice,
+            checkFault,
+            ...attendIfAsked,
+          ],
         ),
       ];
     },
@@ -315,6 +322,7 @@ export function interpreterFunction(
       checkFault,
     ],
   };
+  const countDevice: Stmt[] = [iff(S.deviceSeen.get(h), [callStmt("countDevice", h, page, ip)])];
   /** After a slow load the destination is not written yet, so attention waits for the end of the instruction. */
   const attentionAfter: Stmt[] = [iff(S.attention.get(h), [S.budget.set(h, budget), set(budget, 0)])];
   /** ip was moved by a branch: it may have left the page. */
@@ -369,7 +377,18 @@ export function interpreterFunction(
   const labels = Array.from({ length: handlers }, (_, n) => label(`op${n}`));
 
   // Entry.
-  f.stmts([set(pcLocal, S.pc.get(h)), set(budget, S.budget.get(h))]);
+  f.stmts([
+    set(pcLocal, S.pc.get(h)),
+    set(budget, S.budget.get(h)),
+    // A device refused the access at the pc, which had its place in the slice: see Hart.run.
+    iff(S.deviceRefused.get(h), [
+      S.deviceRefused.set(h, 0),
+      S.budget.set(h, i32.add(budget, 1)),
+      callStmt("trapEnter", h, pcLocal, i64.sub(i64.extend_u(S.fault.get(h)), 1), S.faultTval.get(h)),
+      set(pcLocal, S.pc.get(h)),
+      S.instretEnd.set(h, i64.sub(S.instretEnd.get(h), 1)),
+    ]),
+  ]);
   f.begin(0x02, exit);
   f.begin(0x03, attend);
   // Interrupts are looked at here: at the start of a slice and whenever something may have changed.

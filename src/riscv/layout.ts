@@ -66,6 +66,14 @@ export const S = {
   /** What an MMIO import leaves: the high word of a 64-bit load; if the access failed 1 + the bytes of it before the part that did. */
   ioHigh: w(),
   ioFault: w(),
+  /** The device (its callback's slot in the table) that is asked through the I/O TLB just now, or 0. */
+  device: w(),
+  /** 1: the device refused the access at S.pc, and `fault` has what follows from that. */
+  deviceRefused: w(),
+  /** How many accesses went through the I/O TLB. */
+  deviceCalls: w(),
+  /** Set by each access through the I/O TLB, for the interpreter to count. */
+  deviceSeen: w(),
   ioValue: d(),
   /** Arguments and result of the exact floating-point and CSR fallbacks. */
   fa: d(),
@@ -130,26 +138,55 @@ export const HART_STATE_SIZE = next;
 export const HART_STRIDE = 0x1000;
 if (HART_STATE_SIZE > HART_STRIDE) throw new Error("the hart state outgrew its stride");
 
-/** One decoded operation, 16 bytes; `src/isa/decoder.ts` fills it. Register fields are byte offsets into the hart state. */
-export const OP = { handler: 0, rd: 2, rs1: 4, rs2: 6, imm: 8, length: 12, rm: 13, rs3: 14, size: 16 } as const;
+/**
+ * One decoded operation, 16 bytes; `src/isa/decoder.ts` fills it. Register fields are byte offsets into the hart state.
+ * `device` counts accesses to devices (see DEVICE_COUNT), DEVICE_MARK in it says that tier 1 knows.
+ */
+export const OP = {
+  handler: 0,
+  rd: 2,
+  rs1: 4,
+  rs2: 6,
+  imm: 8,
+  length: 12,
+  rm: 13,
+  rs3: 14,
+  device: 15,
+  size: 16,
+} as const;
+/** Accesses of one instruction to devices after which tier 1 is told; a power of two, at most 64. */
+export const DEVICE_COUNT = 64;
+export const DEVICE_MARK = 0x80;
 
 /** A translation context: TLBs for reads, writes and fetches, a log of fills, and its key. Entries are 16 bytes: tag, addend. */
 export const TLB_ENTRIES = 8192;
 export const XTLB_ENTRIES = 256;
+const KEY = TLB_ENTRIES * 32 + XTLB_ENTRIES * 16 + 1024;
 export const CTX = {
   read: 0,
   write: TLB_ENTRIES * 16,
   fetch: TLB_ENTRIES * 32,
   log: TLB_ENTRIES * 32 + XTLB_ENTRIES * 16,
   /** Key: satp, then privilege | SUM << 2 | MXR << 3 | 16 (in use). */
-  satp: TLB_ENTRIES * 32 + XTLB_ENTRIES * 16 + 1024,
-  key: TLB_ENTRIES * 32 + XTLB_ENTRIES * 16 + 1032,
-  lastUse: TLB_ENTRIES * 32 + XTLB_ENTRIES * 16 + 1036,
-  fills: TLB_ENTRIES * 32 + XTLB_ENTRIES * 16 + 1040,
-  superLo: TLB_ENTRIES * 32 + XTLB_ENTRIES * 16 + 1048,
-  superHi: TLB_ENTRIES * 32 + XTLB_ENTRIES * 16 + 1056,
-  stride: TLB_ENTRIES * 32 + XTLB_ENTRIES * 16 + 2048,
+  satp: KEY,
+  key: KEY + 8,
+  lastUse: KEY + 12,
+  fills: KEY + 16,
+  superLo: KEY + 24,
+  superHi: KEY + 32,
+  /** Whether the I/O TLB has entries. */
+  ioFills: KEY + 40,
+  ioRead: KEY + 1024,
+  ioWrite: KEY + 1024 + 64 * 32,
+  stride: KEY + 1024 + 64 * 64,
 } as const;
+/**
+ * The I/O TLB: which device a page of registers belongs to, for reads and for writes. An entry is for the part of one
+ * device in one page: the virtual address where the part starts; by size of access how many places for one there are
+ * from there on (0: not in one call); its length in bytes; the slot of its callback in the table; the offset in its region.
+ */
+export const IO_ENTRIES = 64;
+export const IO = { start: 0, places: 8, bytes: 20, device: 24, offset: 28, size: 32 } as const;
 /** Fills that are logged; a flush after more of them clears everything. */
 export const FILL_LOG = 256;
 

@@ -17,6 +17,7 @@ import type { MemoryLayout } from "./layout.ts";
 import { contextFunctions } from "./mmu/contexts.ts";
 import { dataFunctions } from "./mmu/data.ts";
 import { fetchFunctions } from "./mmu/fetch.ts";
+import { ioFunctions } from "./mmu/io.ts";
 import { physicalFunctions } from "./mmu/physical.ts";
 import { pmpFunctions } from "./mmu/pmp.ts";
 import { tlbFunctions } from "./mmu/tlb.ts";
@@ -31,4 +32,5 @@ export const mmuFunctions = (m: MemoryLayout): Func[] => [
   ...contextFunctions,
   ...dataFunctions,
   ...fetchFunctions(m),
+  ...ioFunctions,
 ];

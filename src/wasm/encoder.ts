@@ -88,7 +88,14 @@ export class ByteWriter {
 
 /** One import: a function of the host or of another module, a memory, or a table of functions. */
 export type Import =
-  | { readonly kind: "func"; readonly module: string; readonly name: string; readonly sig: Signature }
+  | {
+      readonly kind: "func";
+      readonly module: string;
+      readonly name: string;
+      readonly sig: Signature;
+      /** Whether it is exported too, under its name. */
+      readonly exported?: boolean;
+    }
   | {
       readonly kind: "memory";
       readonly module: string;
@@ -181,12 +188,15 @@ export function encodeModule(
     for (const t of funcTypes) w.u32(t);
   });
   section(7, (w) => {
-    const exported = funcs.flatMap((f, i) => (f.export === undefined ? [] : [[f.export, i] as const]));
-    w.u32(exported.length);
-    for (const [name, i] of exported) {
+    const exported = funcs.flatMap((f, i) =>
+      f.export === undefined ? [] : [[f.export, importedFuncs.length + i] as const],
+    );
+    const passedOn = importedFuncs.flatMap((f, i) => (f.exported ? [[f.name, i] as const] : []));
+    w.u32(exported.length + passedOn.length);
+    for (const [name, i] of [...passedOn, ...exported]) {
       w.name(name);
       w.byte(0);
-      w.u32(importedFuncs.length + i);
+      w.u32(i);
     }
   });
   if (elements)

@@ -21,6 +21,14 @@ export type Expr =
   | { readonly k: "select"; readonly t: ValType; readonly c: Expr; readonly a: Expr; readonly b: Expr }
   | { readonly k: "load"; readonly t: ValType; readonly op: number; readonly offset: number; readonly addr: Expr }
   | { readonly k: "call"; readonly t: ValType; readonly fn: string; readonly args: readonly Expr[] }
+  /** A call through table 0. */
+  | {
+      readonly k: "calli";
+      readonly t: ValType;
+      readonly sig: Signature;
+      readonly index: Expr;
+      readonly args: readonly Expr[];
+    }
   /** SIMD multiply-add on lane 0 (`f64x2.relaxed_madd`); a*b+c. */
   | { readonly k: "madd"; readonly t: ValType; readonly a: Expr; readonly b: Expr; readonly c: Expr }
   | Local
@@ -57,6 +65,8 @@ export type Stmt =
   | { readonly k: "drop"; readonly e: Expr }
   | { readonly k: "fill"; readonly addr: Expr; readonly value: Expr; readonly size: Expr }
   | { readonly k: "unreachable" }
+  /** Runs `body`; where it throws, `cleanup`, and throws on. */
+  | { readonly k: "cleanup"; readonly body: readonly Stmt[]; readonly cleanup: readonly Stmt[] }
   /** A statement that only a back end knows (set a guest register, jump, trap...). */
   | { readonly k: "effect"; readonly name: string; readonly args: readonly Expr[]; readonly data?: unknown };
 

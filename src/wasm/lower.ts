@@ -113,6 +113,9 @@ export class FuncLowering {
       case "call":
         this.callFunc(e.fn, e.args);
         return;
+      case "calli":
+        this.callIndirect(e);
+        return;
       case "madd":
         for (const x of [e.a, e.b, e.c]) {
           this.expr(x);
@@ -154,6 +157,14 @@ export class FuncLowering {
     if (index === undefined) throw new Error(`no function ${name}`);
     this.w.byte(0x10);
     this.w.u32(index);
+  }
+
+  private callIndirect(c: { readonly sig: Signature; readonly index: Expr; readonly args: readonly Expr[] }): void {
+    for (const a of c.args) this.expr(a);
+    this.expr(c.index);
+    this.w.byte(0x11);
+    this.w.u32(this.signatures.of(c.sig));
+    this.w.byte(0);
   }
 
   private depth(l: Label): number {
@@ -229,11 +240,7 @@ export class FuncLowering {
         this.callFunc(s.fn, s.args);
         return;
       case "calli":
-        for (const a of s.args) this.expr(a);
-        this.expr(s.index);
-        w.byte(0x11);
-        w.u32(this.signatures.of(s.sig));
-        w.byte(0);
+        this.callIndirect(s);
         return;
       case "drop":
         this.expr(s.e);
@@ -249,6 +256,16 @@ export class FuncLowering {
         return;
       case "unreachable":
         w.byte(0x00);
+        return;
+      case "cleanup":
+        // The form of exception handling that all hosts have: try, catch_all, rethrow.
+        this.begin(0x06, { label: "try" });
+        this.stmts(s.body);
+        w.byte(0x19);
+        this.stmts(s.cleanup);
+        w.byte(0x09);
+        w.u32(0);
+        this.end();
         return;
       case "effect":
         this.stmts(this.backend!.effect(s));

@@ -33,6 +33,24 @@ export const eachContext = (h: Expr, body: (c: Expr) => Stmt[]): Stmt[] => {
   ];
 };
 
+/**
+ * After a fill of context `c`: if `va` lies in a superpage, remembers which virtual range that spans, so that
+ * sfence.vma of one address in it flushes it all.
+ */
+export const noteSuperpage = (h: Expr, c: Expr, va: Expr): Stmt[] => {
+  const lo = local(I64, "lo");
+  const hi = local(I64, "hi");
+  return [
+    iff(S.walkLevel.get(h), [
+      set(lo, i64.add(12, i64.extend_u(S.walkLevel.get(h)))),
+      set(hi, i64.or(va, i64.sub(i64.shl(1, lo), 1))),
+      set(lo, i64.and(va, i64.shl(-1, lo))),
+      iff(i64.lt_u(lo, i64.load(c, CTX.superLo)), [i64.store(c, lo, CTX.superLo)]),
+      iff(i64.gt_u(hi, i64.load(c, CTX.superHi)), [i64.store(c, hi, CTX.superHi)]),
+    ]),
+  ];
+};
+
 export const contextFunctions: readonly Func[] = [
   /** Finds or makes the context for a key; returns its base. */
   fn("contextFor", { h: I32, satp: I64, key: I32 }, [I32], ({ h, satp, key }) => {

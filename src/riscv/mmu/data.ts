@@ -60,6 +60,8 @@ export const dataFunctions: readonly Func[] = [
         set(host, i32.add(i32.wrap(va), i32.load(entry, 8))),
         ...sized(size, (s) => ret(loadOf(s, host), I64)),
       ]),
+      set(entry, call(I32, "ioFind", c, i32.const(CTX.ioRead), va, size)),
+      iff(entry, [ret(call(I64, "loadDevice", h, entry, va, size), I64)]),
       iff(crosses(va, size), [
         // Both pages are checked before anything is read; the fault's address is the first byte it concerns.
         iff(i64.eq(call(I64, "dataAddress", h, c, va, i32.const(1), i32.const(ACCESS_READ)), -1), [ret(0, I64)]),
@@ -103,6 +105,9 @@ export const dataFunctions: readonly Func[] = [
         ),
         ...sized(size, (s) => ret(loadOf(s, host), I64)),
       ]),
+      callStmt("ioFill", h, c, i32.const(CTX.ioRead), va, pa),
+      set(entry, call(I32, "ioFind", c, i32.const(CTX.ioRead), va, size)),
+      iff(entry, [ret(call(I64, "loadDevice", h, entry, va, size), I64)]),
       S.ioFault.set(h, 0),
       set(v, i64.extend_u(call(I32, "mmioLoad", h, f64.convert_i64_u(pa), size))),
       iff(S.ioFault.get(h), [...raise(h, 5, failedPart(h, va)), ret(0, I64)]),
@@ -127,6 +132,8 @@ export const dataFunctions: readonly Func[] = [
         ...sized(size, (s) => storeOf(s, host, v)),
         ret(),
       ]),
+      set(entry, call(I32, "ioFind", c, i32.const(CTX.ioWrite), va, size)),
+      iff(entry, [callStmt("storeDevice", h, entry, va, v, size), ret()]),
       iff(crosses(va, size), [
         iff(i64.eq(call(I64, "dataAddress", h, c, va, i32.const(1), i32.const(ACCESS_WRITE)), -1), [ret()]),
         iff(
@@ -156,6 +163,9 @@ export const dataFunctions: readonly Func[] = [
         callStmt("ramStored", host, size),
         ret(),
       ]),
+      callStmt("ioFill", h, c, i32.const(CTX.ioWrite), va, pa),
+      set(entry, call(I32, "ioFind", c, i32.const(CTX.ioWrite), va, size)),
+      iff(entry, [callStmt("storeDevice", h, entry, va, v, size), ret()]),
       S.ioFault.set(h, 0),
       S.ioValue.set(h, v),
       callStmt("mmioStore", h, f64.convert_i64_u(pa), size),

@@ -23,15 +23,17 @@ import {
   ACCESS_WRITE,
   CTX,
   FILL_LOG,
+  IO,
+  IO_ENTRIES,
   type MemoryLayout,
   PAGE_CODE,
   PAGE_DIRTY,
-  S,
   TLB_ENTRIES,
   XTLB_ENTRIES,
 } from "../layout.ts";
-import { eachContext } from "./contexts.ts";
+import { eachContext, noteSuperpage } from "./contexts.ts";
 import { clearEnds, entryOf, NO_PAGE, pageOf } from "./entry.ts";
+import { ioEntryOf } from "./io.ts";
 
 /** Builds the functions for a memory layout. */
 export const tlbFunctions = (m: MemoryLayout): Func[] => [
@@ -39,22 +41,13 @@ export const tlbFunctions = (m: MemoryLayout): Func[] => [
   fn("fill", { h: I32, c: I32, table: I32, va: I64, host: I32 }, [], ({ h, c, table, va, host }) => {
     const entry = local(I32, "entry");
     const n = local(I32, "n");
-    const lo = local(I64, "lo");
-    const hi = local(I64, "hi");
     const page = local(I32, "page");
     return [
       set(entry, entryOf(i32.add(c, table), va)),
       i64.store(entry, pageOf(va)),
       i32.store(entry, i32.sub(host, i32.wrap(va)), 8),
       callStmt("logFill", c, entry),
-      // Superpages: remember which virtual range they span, so that sfence.vma of one address in it flushes it all.
-      iff(S.walkLevel.get(h), [
-        set(lo, i64.add(12, i64.extend_u(S.walkLevel.get(h)))),
-        set(hi, i64.or(va, i64.sub(i64.shl(1, lo), 1))),
-        set(lo, i64.and(va, i64.shl(-1, lo))),
-        iff(i64.lt_u(lo, i64.load(c, CTX.superLo)), [i64.store(c, lo, CTX.superLo)]),
-        iff(i64.gt_u(hi, i64.load(c, CTX.superHi)), [i64.store(c, hi, CTX.superHi)]),
-      ]),
+      ...noteSuperpage(h, c, va),
       iff(i32.eq(table, CTX.write), [
         set(page, i32.shr_u(host, 12)),
         i32.store8(page, i32.or(i32.load8_u(page, m.pageFlags), PAGE_DIRTY), m.pageFlags),
@@ -97,6 +90,10 @@ export const tlbFunctions = (m: MemoryLayout): Func[] => [
     return [
       set(n, i32.load(c, CTX.fills)),
       i32.store(c, 0, CTX.fills),
+      iff(i32.load(c, CTX.ioFills), [
+        { k: "fill", addr: i32.add(c, CTX.ioRead), value: i32.const(0), size: i32.const(2 * IO_ENTRIES * IO.size) },
+        i32.store(c, 0, CTX.ioFills),
+      ]),
       i64.store(c, -1, CTX.superLo),
       i64.store(c, 0, CTX.superHi),
       block(all, [
@@ -140,7 +137,19 @@ export const tlbFunctions = (m: MemoryLayout): Func[] => [
         iff(
           i32.and(i64.ge_u(va, i64.load(c, CTX.superLo)), i64.le_u(va, i64.load(c, CTX.superHi))),
           [callStmt("flushContext", c)],
-          [...one(CTX.read, TLB_ENTRIES), ...one(CTX.write, TLB_ENTRIES), ...one(CTX.fetch, XTLB_ENTRIES)],
+          [
+            ...one(CTX.read, TLB_ENTRIES),
+            ...one(CTX.write, TLB_ENTRIES),
+            ...one(CTX.fetch, XTLB_ENTRIES),
+            ...[CTX.ioRead, CTX.ioWrite].map(
+              (table): Stmt => ({
+                k: "fill",
+                addr: ioEntryOf(c, va, table),
+                value: i32.const(0),
+                size: i32.const(IO.size),
+              }),
+            ),
+          ],
         ),
       ];
     }),
