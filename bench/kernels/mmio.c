@@ -1,4 +1,4 @@
-// N reads of one device register, in a loop of three instructions. TARGET chooses the register.
+// N accesses to one device register, in a loop of three instructions. TARGET chooses the register; WRITTEN makes it writes.
 
 #include "bare.h"
 
@@ -18,12 +18,22 @@ typedef unsigned int Word;
 typedef unsigned char Word;
 #define ADDRESS 0x10000005UL
 #define EXPECTED(value) (((value) & 0x60) == 0x60)
+#elif TARGET == 5 // UART, scratch register
+typedef unsigned char Word;
+#define ADDRESS 0x10000007UL
+#define WRITTEN n
+#define EXPECTED(value) ((value) == 1)
 #endif
 
 void main(void) {
   Word last = REGISTER(Word, ADDRESS);
   print("go\n");
+#ifdef WRITTEN
+  for (unsigned long n = N; n; n--) REGISTER(Word, ADDRESS) = WRITTEN;
+  last = REGISTER(Word, ADDRESS);
+#else
   for (unsigned long n = N; n; n--) last = REGISTER(Word, ADDRESS);
+#endif
   print("end\n");
   finish(EXPECTED(last) ? FINISH_PASS : FINISH_FAIL);
 }
