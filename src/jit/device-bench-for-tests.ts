@@ -6,6 +6,7 @@ import { S } from "../riscv/layout.ts";
 import { FINISH, TestMachine } from "../riscv/machine-for-tests.ts";
 import { silentLog } from "../util/log.ts";
 import { inlineCompiler } from "./compiler.ts";
+import { THREAD_LIMITS } from "./module.ts";
 import { RegionCache } from "./tier1.ts";
 
 export const DEVICE = 0x1000_0000;
@@ -34,7 +35,7 @@ export class Bench extends TestMachine {
   constructor(translated: boolean) {
     super({ hotCount: 2 });
     if (translated) {
-      const cache = new RegionCache(this.engine, inlineCompiler(this.engine), silentLog);
+      const cache = new RegionCache(this.engine, inlineCompiler(this.engine, THREAD_LIMITS), silentLog);
       this.poll = () => cache.poll();
       this.installed = () => cache.installed;
     }

@@ -25,6 +25,7 @@ import {
   SWAP,
   WIDE,
 } from "./device-bench-for-tests.ts";
+import { THREAD_LIMITS } from "./module.ts";
 import { RegionCache } from "./tier1.ts";
 
 describe("both tiers", () => {
@@ -355,7 +356,7 @@ below: .option norvc
     const root = MemoryRegion.container("system", 1n << 64n);
     const space = new AddressSpace(root, "memory");
     const engine = new Engine({ harts: 2, ramBytes: 1 << 16, space, time: () => 0n, hotCount: 2 });
-    const cache = new RegionCache(engine, inlineCompiler(engine), silentLog);
+    const cache = new RegionCache(engine, inlineCompiler(engine, THREAD_LIMITS), silentLog);
     root.addSubregion(BigInt(RAM), MemoryRegion.ram("ram", engine.allocateRam(1 << 16)));
     const twins = [1, 2].map((n) => MemoryRegion.io(`twin${n}`, 0x1000, { read: () => n }));
     for (const twin of twins) root.addSubregion(0x5000_0000n, twin);
