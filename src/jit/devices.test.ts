@@ -135,7 +135,12 @@ start: la t0, irq
   });
 
   test("stop where the device says so", () => {
-    const { ends } = both(loop(`lw a0, ${STOP}(s0); addi a1, a1, 1; sw a1, ${STOP}(s0); addi a1, a1, 1`, 120));
+    const { ends } = both(
+      loop(
+        `addi a0, a1, 1000; lw a0, ${STOP}(s0); add a2, a2, a0; addi a1, a1, 1; sw a1, ${STOP}(s0); addi a1, a1, 1`,
+        120,
+      ),
+    );
     expect(ends.filter((end) => end === EXIT.attention).length).toBeGreaterThan(200);
   });
 

@@ -55,7 +55,7 @@ export const ioHits = (entry: Expr, address: Expr, size: number): Expr =>
   takes(entry, address, size >> 1, i64.load32_u(entry, IO.places + (size >> 1) * 4));
 
 /** The offset of a register in its device's region. */
-export const ioOffset = (entry: Expr, address: Expr): Expr =>
+const ioOffset = (entry: Expr, address: Expr): Expr =>
   i32.add(i32.wrap(i64.sub(address, i64.load(entry, IO.start))), i32.load(entry, IO.offset));
 
 /** The callbacks in the table: (offset, size) gives the value in the low bits, (offset, value, size) nothing. */
