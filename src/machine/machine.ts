@@ -100,7 +100,10 @@ export class Machine {
     this.config = config;
     this.#host = host;
     const { icount } = config;
-    this.#time = icount === undefined ? realTime(() => host.monotonic()) : instructionTime(icount.shift, icount.sleep);
+    this.#time =
+      icount === undefined
+        ? realTime(() => host.monotonic())
+        : instructionTime(icount.shift, icount.sleep, () => host.monotonic());
     this.#started = host.wallClock();
     const log = this.#located(host.log);
     this.memory = new AddressSpace(this.system, "memory", log);

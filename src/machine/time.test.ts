@@ -1,7 +1,7 @@
 // How far harts may run before somebody looks again.
 
 import { describe, expect, test } from "vitest";
-import { realTime, SLICE_NS } from "./time.ts";
+import { instructionTime, realTime, SLICE_NS } from "./time.ts";
 
 /** A host whose guest runs at a speed in instructions per nanosecond; `slices` gives the lengths of the next ones, in ns. */
 function host() {
@@ -50,5 +50,31 @@ describe("slices by the host's clock", () => {
     expect(time.tooLong()).toBe(false);
     pass(SLICE_NS * 1.01);
     expect(time.tooLong()).toBe(true);
+    // Harts share a slice.
+    time.slice(Infinity, 4);
+    time.turn(1000, () => 0);
+    pass(SLICE_NS * 0.26);
+    expect(time.tooLong()).toBe(true);
+  });
+});
+
+describe("time by instructions", () => {
+  test("a hart that is alone may end its turn early: no event comes elsewhere for it; one of several may not", () => {
+    let clock = 0;
+    const time = instructionTime(1, false, () => clock);
+    const turn = (harts: number, left: number): { budget: number; tooLong: boolean } => {
+      const budget = time.slice(1000, harts);
+      time.turn(budget, () => left);
+      clock += SLICE_NS * 2;
+      const tooLong = time.tooLong();
+      time.turnEnds(budget, left);
+      return { budget, tooLong };
+    };
+    expect(turn(1, 480)).toEqual({ budget: 500, tooLong: true });
+    expect(time.now()).toBe(40);
+    // What is left until the event, to the instruction.
+    expect(turn(1, 0)).toEqual({ budget: 480, tooLong: true });
+    expect(time.now()).toBe(1000);
+    expect(turn(2, 0).tooLong).toBe(false);
   });
 });

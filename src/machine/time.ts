@@ -44,6 +44,7 @@ export function realTime(monotonic: () => number): MachineTime {
   let instructions = 0;
   let time = 0;
   let started = 0;
+  let allowed = SLICE_NS;
   return {
     now,
     set(ns) {
@@ -52,12 +53,13 @@ export function realTime(monotonic: () => number): MachineTime {
     exact: false,
     slice(deadline, harts) {
       const wanted = speed === 0 ? FIRST_SLICE : speed * Math.min(SLICE_NS, deadline - now());
+      allowed = SLICE_NS / harts;
       return Math.max(MIN_SLICE, Math.min(MAX_SLICE, Math.floor(wanted / harts)));
     },
     turn() {
       started = monotonic();
     },
-    tooLong: () => monotonic() - started > SLICE_NS,
+    tooLong: () => monotonic() - started > allowed,
     turnEnds() {},
     sliceEnds(done, ns) {
       instructions += done;
@@ -80,13 +82,15 @@ const LONE_QUANTUM = 200_000;
 
 /**
  * Time by instructions: each takes 2^shift nanoseconds, and idle time passes at once (`sleep` false) or as it would by
- * the host's clock. Every event comes at the same instruction in every run.
+ * the host's clock. Every event comes at the same instruction in every run. `monotonic` only says when a turn takes long.
  */
-export function instructionTime(shift: number, sleep: boolean): MachineTime {
+export function instructionTime(shift: number, sleep: boolean, monotonic: () => number): MachineTime {
   const perInstruction = 2 ** shift;
   let passed = 0;
   let budget = 0;
   let remaining: (() => number) | undefined;
+  let alone = true;
+  let started = 0;
   const now = () => passed + (remaining === undefined ? 0 : (budget - remaining()) * perInstruction);
   return {
     now,
@@ -95,19 +99,21 @@ export function instructionTime(shift: number, sleep: boolean): MachineTime {
     },
     exact: true,
     slice(deadline, harts) {
+      alone = harts === 1;
       const due = Math.max(1, Math.ceil((deadline - passed) / perInstruction / harts));
       return Math.min(harts === 1 ? LONE_QUANTUM : QUANTUM, due);
     },
     turn(given, left) {
       budget = given;
       remaining = left;
+      started = monotonic();
     },
     turnEnds(given, left) {
       remaining = undefined;
       passed += (given - left) * perInstruction;
     },
-    // Turns end where they must, or harts would take them at other places in other runs.
-    tooLong: () => false,
+    // One of several harts ends its turn where it must, or they would meet at other places in other runs.
+    tooLong: () => alone && monotonic() - started > SLICE_NS,
     sliceEnds() {},
     async idle(deadline, sleeper) {
       if (deadline === Infinity) {
