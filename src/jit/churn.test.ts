@@ -249,3 +249,29 @@ test("in a host without threads little is translated at once", () => {
   expect(sizes.length).toBeGreaterThan(10);
   expect(Math.max(...sizes)).toBeLessThan(500);
 });
+
+test("a store beside translated code leaves it alone, though what was decoded there is forgotten", () => {
+  // f ends right before the chunk that is stored to, with a compressed instruction that is a region's entry too.
+  const machine = new TestMachine({ hotCount: 2 });
+  const cache = new RegionCache(machine.engine, inlineCompiler(machine.engine), silentLog);
+  machine.load(`j start; .balign 64; .space 58; f: addi a0, a0, 1; last: .half 0x8082; other: addi a1, a1, 1; ret
+    .balign 64
+    start: la s0, f; la s1, other; la s2, last; li s3, 300; 1: jalr s0; jalr s1; jalr s2; addi s3, s3, -1; bnez s3, 1b
+    lb t0, 0(s1); sb t0, 0(s1); addi a3, a3, 1; j start`);
+  const run = (slices: number): void => {
+    for (let n = 0; n < slices; n++) {
+      machine.hart.run(700);
+      cache.poll();
+    }
+  };
+  run(200);
+  expect(machine.hart.x(13)).toBeGreaterThan(30n);
+  expect(machine.hart.x(10) - machine.hart.x(11)).toBeLessThanOrEqual(1n);
+  const before = cache.regions;
+  machine.space.writeBytes(machine.at("f"), new Uint8Array([0x13, 0x05, 0x25, 0x00]));
+  expect(cache.regions).toBeLessThan(before);
+  const [f, other] = [machine.hart.x(10), machine.hart.x(11)];
+  run(100);
+  const rounds = machine.hart.x(11) - other;
+  expect(machine.hart.x(10) - f - 2n * rounds).toBeLessThanOrEqual(2n);
+});

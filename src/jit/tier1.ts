@@ -38,9 +38,19 @@ const MORE_SLOTS = 64;
 interface Installed {
   readonly size: number;
   readonly slots: readonly { readonly ip: number; readonly side: number; readonly slot: number }[];
-  readonly pages: readonly number[];
+  /** What it was made from: pages, and in each the chunks of 64 bytes, a bit for each. */
+  readonly pages: readonly { readonly host: number; readonly low: number; readonly high: number }[];
   /** Places of loads and stores at which it leaves to reach a device. */
   readonly plainAccesses: Uint32Array;
+}
+
+/** Whether it has instructions in the chunks of some bytes of a page. */
+function isMadeFrom({ pages }: Installed, host: number, offset: number, length: number): boolean {
+  const page = pages.find((candidate) => candidate.host === host);
+  if (page === undefined) return false;
+  for (let chunk = offset >> 6; chunk <= (offset + length - 1) >> 6; chunk++)
+    if ((chunk < 32 ? page.low >>> chunk : page.high >>> (chunk - 32)) & 1) return true;
+  return false;
 }
 
 export class RegionCache implements Tier1 {
@@ -169,7 +179,7 @@ export class RegionCache implements Tier1 {
     const installed: Installed = {
       size: t.size,
       slots,
-      pages: t.pages.map((p) => p.host),
+      pages: t.pages.map(({ host, low, high }) => ({ host, low, high })),
       plainAccesses: Uint32Array.from(t.regions.flatMap((region) => region.plainAccesses)),
     };
     for (const { host, code, low, high } of t.pages) {
@@ -205,12 +215,14 @@ export class RegionCache implements Tier1 {
     }
   }
 
-  codeWritten(host: number, _offset: number, _length: number): void {
+  codeWritten(host: number, offset: number, length: number): void {
     this.patience.changed(host);
     const set = this.byPage.get(host);
     if (!set) return;
+    const concerned = [...set].filter((installed) => isMadeFrom(installed, host, offset, length));
+    if (concerned.length === 0) return;
     this.patience.lost(host);
-    for (const installed of set) this.remove(installed);
+    for (const installed of concerned) this.remove(installed);
     // Translated code that runs now must not go on with what it was made from.
     for (const hart of this.engine.harts) hart.look();
   }
@@ -239,20 +251,19 @@ export class RegionCache implements Tier1 {
   private remove(installed: Installed): void {
     const { engine } = this;
     for (const { ip, side, slot } of installed.slots) {
-      if (
-        engine.view.getUint16(ip, true) === HANDLER_REGION &&
-        engine.view.getInt32(side + SIDE.table, true) === slot
-      ) {
-        engine.view.setUint16(ip, engine.view.getUint16(side + SIDE.handler, true), true);
+      // The operation may have been forgotten with bytes beside it, and belong to another region since.
+      if (engine.view.getInt32(side + SIDE.table, true) === slot) {
+        if (engine.view.getUint16(ip, true) === HANDLER_REGION)
+          engine.view.setUint16(ip, engine.view.getUint16(side + SIDE.handler, true), true);
+        engine.view.setInt32(side + SIDE.table, 0, true);
       }
-      engine.view.setInt32(side + SIDE.table, 0, true);
       engine.table.set(slot, null);
       this.freeSlots.push(slot);
     }
-    for (const page of installed.pages) {
-      const set = this.byPage.get(page);
+    for (const { host } of installed.pages) {
+      const set = this.byPage.get(host);
       set?.delete(installed);
-      if (set?.size === 0) this.byPage.delete(page);
+      if (set?.size === 0) this.byPage.delete(host);
     }
     this.codeSize -= installed.size;
     this.modules--;
