@@ -123,6 +123,11 @@ export class Session {
     return { status: await this.#end, errors: this.#errors };
   }
 
+  /** Stops it, lets it go on, or whatever else signals do. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
   /** Ends it whatever it does. */
   kill(): void {
     this.#child.kill("SIGKILL");

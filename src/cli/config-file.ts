@@ -37,11 +37,17 @@ export interface ConfigWords {
 /**
  * The configuration that goes with a command line: that of `-config`, or where nothing is said of a machine, the nearest
  * from `folder` upward.
+ * @param watchLoops begins to look for code that does not end
  * @throws UserError in one line for a mistake in it
  */
-export async function readConfig(words: readonly string[], folder: string): Promise<ConfigWords | undefined> {
+export async function readConfig(
+  words: readonly string[],
+  folder: string,
+  watchLoops?: () => Promise<unknown>,
+): Promise<ConfigWords | undefined> {
   const path = pathOf(words, folder);
   if (path === undefined) return undefined;
+  await watchLoops?.();
   const { importFile } = await import("../node/import-file.ts");
   const { exports } = await importFile(path, "-config");
   const config = exports["default"];

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { isatty } from "node:tty";
 import { virtBoard } from "../boards/virt.ts";
 import { cpuModels } from "../machine/cpu.ts";
+import type { LoopWatch } from "../node/loop-watch.ts";
 import { writeText } from "../node/output-buffer.ts";
 import { SlowOutput } from "../node/slow-output.ts";
 import type { TranslatorThreads } from "../node/thread-compiler.ts";
@@ -21,10 +22,17 @@ const LAST_WORDS_MS = 20;
 export async function runProcess(words: readonly string[], translators: TranslatorThreads): Promise<number> {
   const errors = new SlowOutput(2);
   const encoder = new TextEncoder();
+  let loops: LoopWatch | undefined;
+  // Only where there is code of the user's: it costs a thread.
+  const watchLoops = async () => {
+    const { LoopWatch } = await import("../node/loop-watch.ts");
+    loops ??= new LoopWatch(process.env);
+    return loops;
+  };
   const status = await runCommand(words, {
     catalog: { boards, cpus: cpuModels },
-    createMachine: (config, host, tell) => startMachine(config, host, boards, tell),
-    readConfig: (words) => readConfig(words, process.cwd()),
+    createMachine: (config, host, tell, endless) => startMachine(config, host, boards, tell, endless, watchLoops),
+    readConfig: (words) => readConfig(words, process.cwd(), watchLoops),
     terminal: new Terminal(() => process.stdin),
     translators,
     version: () => JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version,

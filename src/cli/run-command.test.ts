@@ -225,6 +225,26 @@ describe("the end of a machine", () => {
     expect(result).toMatchObject({ status: 1, error: "plantain: the image has shrunk\n" });
   });
 
+  test("a device's code that does not end: disks and consoles have what they should before there is a word of it", async () => {
+    const [path, said] = [join(folder, "disk"), join(folder, "said")];
+    writeFileSync(path, new Uint8Array(512));
+    let at = "";
+    const line = `-bios none -monitor none -display none -serial file:${said} -drive file=${path},id=a,format=raw -device virtio-blk-device,drive=a`;
+    const { status, error } = await run(line, {
+      createMachine: (_config, host, _tell, endless) => {
+        host.drives.get("a")!.attach("test").write(0, Uint8Array.of(0x42));
+        host.serials[0]!.write(new TextEncoder().encode("last words"));
+        expect(endless('dma: timer "tick" has not ended\n  1 | for (;;) {}')).toBe(70);
+        // At once: nothing else runs in such a process.
+        at = `${readFileSync(path)[0]} ${readFileSync(said, "utf8")}`;
+        throw new UserError("the end");
+      },
+    });
+    expect(at).toBe("66 last words");
+    expect(error).toBe('plantain: dma: timer "tick" has not ended\n  1 | for (;;) {}\nplantain: the end\n');
+    expect(status).toBe(1);
+  });
+
   test("the disks have their data, also after a bug", async () => {
     const path = join(folder, "disk");
     writeFileSync(path, new Uint8Array(512));

@@ -35,11 +35,15 @@ export interface RunnableMachine {
 /** What the command works with. */
 export interface CommandEnvironment {
   readonly catalog: Catalog;
-  /** `tell` prints what a person at the terminal should know while the machine runs. */
+  /**
+   * `tell` prints what a person at the terminal should know while the machine runs; `endless` prints it when a device's
+   * code does not end, closes everything at once, and gives the exit status.
+   */
   readonly createMachine: (
     config: MachineConfig,
     host: MachineHost,
     tell: (text: string) => void,
+    endless: (text: string) => number,
   ) => RunnableMachine | Promise<RunnableMachine>;
   /** Finds the configuration file that goes with a command line. */
   readonly readConfig?: (words: readonly string[]) => Promise<ConfigWords | undefined>;
@@ -155,7 +159,18 @@ async function runMachine(
   try {
     // The guest's cursor may be anywhere in its line.
     const tell = (text: string) => environment.writeError(`${inRaw ? "\n" : ""}${messages(text, environment)}`);
-    machine = await environment.createMachine(config, host, tell);
+    const endless = (text: string) => {
+      terminal.restore();
+      // What does not end at once has no time left: nothing else runs any more.
+      host.flushDisks().catch(() => {});
+      try {
+        host.close();
+      } finally {
+        tell(text);
+      }
+      return INTERNAL_ERROR;
+    };
+    machine = await environment.createMachine(config, host, tell, endless);
     if (config.dumpDtb !== undefined) {
       dumpDeviceTree(config.dumpDtb, machine, environment);
     } else {

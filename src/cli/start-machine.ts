@@ -3,11 +3,14 @@
 import type { BoardInfo } from "../boards/board.ts";
 import type { MachineConfig, MachineHost, PlacedDevice } from "../machine/config.ts";
 import { createMachine } from "../machine/machine.ts";
+import type { Endless, LoopWatch } from "../node/loop-watch.ts";
 import type { FileDevice } from "../node/watch-devices.ts";
 import type { RunnableMachine } from "./run-command.ts";
 
 /**
  * @param tell prints what happens to devices that are watched
+ * @param endless says that a device's code does not end; the process ends then
+ * @param watchLoops begins to look for such
  * @throws UserError when a device's file is wrong, or the machine cannot be made
  */
 export async function startMachine(
@@ -15,20 +18,27 @@ export async function startMachine(
   host: MachineHost,
   boards: readonly BoardInfo[],
   tell: (text: string) => void,
+  endless?: Endless,
+  watchLoops?: () => Promise<LoopWatch>,
 ): Promise<RunnableMachine> {
   // What few machines need is loaded for them only: each file counts at the start.
   const devices: FileDevice[] = [];
   const placed: PlacedDevice[] = [];
+  let loops: LoopWatch | undefined;
   if (config.deviceFiles.length > 0) {
+    loops = await watchLoops?.();
+    if (endless !== undefined) loops?.onEndless(endless);
     const { loadDevice, placedOf } = await import("../node/device-file.ts");
     for (const file of config.deviceFiles) devices.push({ config: file, loaded: await loadDevice(file) });
     for (const device of devices) placed.push(placedOf(device.config, device.loaded));
   }
   const machine = createMachine(config, { ...host, placed }, boards);
+  loops?.watch(machine);
   const ends: (() => void)[] = [];
   const close = () => {
     for (const end of ends.splice(0)) end();
     machine.close();
+    loops?.close();
   };
   try {
     if (config.traces.length > 0) {

@@ -12,8 +12,14 @@ import { UserError } from "../util/user-error.ts";
 /** The query that makes Node read a file again, with all files of the user's that it imports. */
 const VERSION = "plantain";
 
-/** The files that each version of a file was read with; only for those that are being imported. */
-const reads = new Map<string, Set<string>>();
+/** A version of a file that is being imported. */
+interface Read {
+  /** The files that it is read with. */
+  readonly files: Set<string>;
+  readonly abandon: (error: UserError) => void;
+}
+
+const reads = new Map<string, Read>();
 let hooked = false;
 let versions = 0;
 
@@ -37,16 +43,32 @@ export async function importFile(path: string, where: string, files = new Set<st
   if (!statSync(path).isFile()) throw new UserError(`${where}: ${path} is not a file`);
   hook();
   const version = String(++versions);
-  reads.set(version, files);
+  const abandoned = Promise.withResolvers<never>();
+  reads.set(version, { files, abandon: abandoned.reject });
   const url = pathToFileURL(path);
   url.searchParams.set(VERSION, version);
   try {
-    return { exports: (await import(url.href)) as Record<string, unknown> };
+    return { exports: (await Promise.race([import(url.href), abandoned.promise])) as Record<string, unknown> };
   } catch (error) {
     throw new UserError(`${where}: ${await problemOf(error, path, files)}`, { cause: error });
   } finally {
     reads.delete(version);
   }
+}
+
+/** The version of a file of the user's that code belongs to, by its URL; undefined for all other code. */
+export function versionOf(url: string): string | undefined {
+  return /^file:[^?]*\?plantain=(\d+)$/.exec(url)?.[1];
+}
+
+/** Whether a version is being imported. */
+export function isImporting(version: string): boolean {
+  return reads.has(version);
+}
+
+/** Lets the import of a version fail, which cannot end by itself any more. */
+export function abandonImport(version: string, problem: string): void {
+  reads.get(version)?.abandon(new UserError(problem));
 }
 
 /** Makes imports of the user's files find this Plantain, and their own files as new as they are. */
@@ -62,11 +84,11 @@ function hook(): void {
       const version = new URL(parent!).searchParams.get(VERSION) ?? "";
       // Noted before it is looked for: a file that is not there yet belongs to it too.
       const wanted = new URL(specifier, parent);
-      if (wanted.protocol === "file:") reads.get(version)?.add(fileURLToPath(wanted));
+      if (wanted.protocol === "file:") reads.get(version)?.files.add(fileURLToPath(wanted));
       const found = next(specifier, context);
       if (!found.url.startsWith("file:") || found.url.includes("/node_modules/")) return found;
       const url = new URL(found.url);
-      reads.get(version)?.add(fileURLToPath(url));
+      reads.get(version)?.files.add(fileURLToPath(url));
       url.searchParams.set(VERSION, version);
       return { ...found, url: url.href };
     },

@@ -1,11 +1,10 @@
 // Translation on a worker thread.
 
-import { getCompileCacheDir } from "node:module";
-import { dirname } from "node:path";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import type { CompiledTranslation, Compiler } from "../jit/tier1.ts";
 import type { Engine } from "../riscv/engine.ts";
 import type { TranslatorSetup } from "./jit-worker.ts";
+import { startThread } from "./worker-thread.ts";
 
 /** The threads that translate for the machines of one host. */
 export interface TranslatorThreads {
@@ -16,21 +15,11 @@ export interface TranslatorThreads {
 }
 
 /**
- * What the thread runs first: a file would have to be stripped of its types before the cache of compiled code is on,
- * which takes longer than everything else a thread does at its start.
- */
-const START = `
-const { workerData } = require("node:worker_threads");
-if (workerData.cache) require("node:module").enableCompileCache(workerData.cache);
-import(workerData.file);
-`;
-
-/**
  * Threads for translation.
  * @param ahead start one now, for the first machine: it gets ready while the machine is being made
  */
 export function translatorThreads(ahead: boolean): TranslatorThreads {
-  let ready = ahead ? startThread() : undefined;
+  let ready = ahead ? startTranslator() : undefined;
   return {
     compiler(engine) {
       const thread = ready;
@@ -44,22 +33,8 @@ export function translatorThreads(ahead: boolean): TranslatorThreads {
   };
 }
 
-/** A thread that waits for a machine to work for; it does not keep the process alive. */
-function startThread(): Worker {
-  // Beside this file, and of its kind: source or published library.
-  const name = import.meta.url.endsWith(".ts") ? "./jit-worker.ts" : "./jit-worker.js";
-  // Node adds a folder for its version.
-  const cache = getCompileCacheDir();
-  const thread = new Worker(START, {
-    eval: true,
-    workerData: {
-      file: new URL(name, import.meta.url).href,
-      ...(cache === undefined ? {} : { cache: dirname(cache) }),
-    },
-  });
-  thread.unref();
-  return thread;
-}
+/** A thread that waits for a machine to work for. */
+const startTranslator = (): Worker => startThread("jit-worker");
 
 function threadCompiler(engine: Engine, ready: Worker | undefined): Compiler {
   let worker: Worker | undefined;
@@ -88,7 +63,7 @@ function threadCompiler(engine: Engine, ready: Worker | undefined): Compiler {
   if (ready !== undefined) worker = employ(ready);
   return {
     translate(entries, then) {
-      worker ??= employ(startThread());
+      worker ??= employ(startTranslator());
       done = then;
       worker.postMessage(entries);
     },

@@ -119,6 +119,11 @@ export class DefinedDevice<R extends RegisterSpecs = RegisterSpecs, S extends ob
     };
   }
 
+  /** The author's callback that runs now, for somebody who looks in from outside; its number is another one when it is called again. */
+  get doing(): { readonly label: string; readonly entry: number } | undefined {
+    return this.#life?.model.doing;
+  }
+
   get #running(): Life {
     if (this.#life === undefined) throw new Error(`${this.typeInfo.name} has no registers before it is realized`);
     return this.#life;

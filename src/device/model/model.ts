@@ -70,6 +70,10 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
   /** How deep in the model: it may reach itself by DMA. */
   #depth = 0;
   #uses = 0;
+  /** Entries so far: which one it is. */
+  #entries = 0;
+  /** The callback that runs, as its author wrote it. */
+  #doing: string | undefined;
   /** The time within an entry, NaN until somebody asks. */
   #now = Number.NaN;
   /** The deadline of the timer that runs, NaN if none does. */
@@ -197,6 +201,7 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
   #enter(): void {
     if (this.#depth++ === 0) {
       this.#uses = MAX_USES;
+      this.#entries++;
       this.#now = Number.NaN;
     }
   }
@@ -222,12 +227,16 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
   }
 
   call(label: string, run: Callback, a?: unknown, b?: unknown, c?: unknown, d?: unknown): unknown {
+    const outer = this.#doing;
+    this.#doing = label;
     try {
       const result = run(a, b, c, d);
       if (typeof result === "object" && result !== null) refusePromise(result);
       return result;
     } catch (error) {
       throw this.explain(label, error);
+    } finally {
+      this.#doing = outer;
     }
   }
 
@@ -295,6 +304,11 @@ export class Model implements RegisterOwner, ViewOwner, DmaOwner, TimerOwner, St
   driveLines(): void {
     this.enterFor("", () => {});
     for (const irq of this.irqs) if (irq.condition !== undefined) irq.drive(irq.level);
+  }
+
+  /** The callback that runs, and a number that is another one when it is called again; for debuggers. */
+  get doing(): { readonly label: string; readonly entry: number } | undefined {
+    return this.#doing === undefined ? undefined : { label: this.#doing, entry: this.#entries };
   }
 
   /** Whether a callback runs: nobody may take the model away. */
