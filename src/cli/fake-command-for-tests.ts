@@ -11,7 +11,7 @@ import { runCommand } from "./run-command.ts";
 
 const status = await runCommand(process.argv.slice(2), {
   catalog,
-  createMachine: (_config, host) => {
+  createMachine: (_config, host, _tell, endless) => {
     const console = host.serials[0];
     let end: (reason: ShutdownReason | undefined) => void = () => {};
     let fail: (error: Error) => void = () => {};
@@ -32,6 +32,7 @@ const status = await runCommand(process.argv.slice(2), {
               for (const key of String.fromCharCode(...bytes)) {
                 if (key === "!") throw new Error("thrown in a callback");
                 if (key === "#") fail(new ModelError(new Error("thrown by a device"), "hart 0 at pc 0x80001234"));
+                else if (key === "&") process.exit(endless("mine: mmio.read has not ended\n  7 | for (;;) {}"));
                 else if (key === "$") end({ kind: "poweroff", status: 7 });
                 else if (key === "%") end({ kind: "poweroff", status: 0 });
                 else say(key === "\r" ? "\n" : key === "\x03" ? "^C" : key.toUpperCase());

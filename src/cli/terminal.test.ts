@@ -58,6 +58,12 @@ describe.skipIf(!hasPython)("on a terminal (needs python3)", () => {
     expect(result.output).toContain("guest: hart 0 at pc 0x80001234");
   });
 
+  test("a device's code that does not end", () => {
+    const result = run([...RUNNING, { send: "&" }]);
+    expect(result).toMatchObject({ status: 70, restored: true });
+    expect(result.output).toContain("plantain: mine: mmio.read has not ended\r\n  7 | for (;;) {}\r\n");
+  });
+
   test("an error that nobody catches", () => {
     const result = run([...RUNNING, { send: "!" }]);
     expect(result).toMatchObject({ status: 70, restored: true });

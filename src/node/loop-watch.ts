@@ -16,10 +16,10 @@ import { startThread } from "./worker-thread.ts";
 
 /** How long the user's code may run at a time, in milliseconds. */
 const LIMIT_MS = 2000;
-/** Beats of the heart within the limit. The first look comes after half of them. */
+/** Beats of the heart within the limit. The first look comes when two are missing. */
 const BEATS = 4;
-/** So many looks in a row that find the same callback are an endless loop. */
-const LOOKS = 3;
+/** So many looks in a row that find the same callback are an endless loop: it has had the limit by then, and half more at most. */
+const LOOKS = 4;
 
 /** The event of `process` by which the thread asks: a debugger reaches nothing but what is global. */
 const EVENT = "plantain-look";
