@@ -1,8 +1,7 @@
 // The thread that translates hot guest code (src/jit): reads the machine's memory, posts compiled modules.
 
 import { parentPort } from "node:worker_threads";
-import { engineSignatures } from "../jit/compiler.ts";
-import { type TranslationEntry, translateBatch } from "../jit/module.ts";
+import { type EngineSignatures, type TranslationEntry, translateBatch } from "../jit/module.ts";
 import type { CompiledTranslation } from "../jit/tier1.ts";
 import { Decoder } from "../riscv/decoder.ts";
 import type { MemoryLayout } from "../riscv/layout.ts";
@@ -13,12 +12,12 @@ export interface TranslatorSetup {
   readonly layout: MemoryLayout;
   readonly extensions: readonly string[];
   readonly fused: boolean;
+  readonly signatures: EngineSignatures;
 }
 
 const port = parentPort!;
-port.once("message", ({ memory, layout, extensions, fused }: TranslatorSetup) => {
+port.once("message", ({ memory, layout, extensions, fused, signatures }: TranslatorSetup) => {
   const decoder = new Decoder(memory, new Set(extensions));
-  const signatures = engineSignatures(layout, fused);
   port.on("message", (entries: readonly TranslationEntry[]) => {
     const t = translateBatch(entries, memory, layout, decoder, signatures, fused);
     const result: CompiledTranslation | undefined = t && {

@@ -45,6 +45,7 @@ function threadCompiler(engine: Engine, ready: Worker | undefined): Compiler {
       layout: engine.layout,
       extensions: [...engine.extensions],
       fused: engine.fused,
+      signatures: engine.signatures,
     };
     thread.on("message", (result: CompiledTranslation | undefined) => {
       const then = done;

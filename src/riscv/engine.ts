@@ -16,7 +16,7 @@ import type { AddressSpace } from "../memory/address-space.ts";
 import type { AccessSize } from "../memory/io-callbacks.ts";
 import type { RamAllocator } from "../memory/region.ts";
 import { encodeModule, type Import, SignatureTable } from "../wasm/encoder.ts";
-import { F64, type Func, f64, fn, I32, ret } from "../wasm/ir.ts";
+import { F64, type Func, f64, fn, I32, ret, type Signature } from "../wasm/ir.ts";
 import { lowerFunc } from "../wasm/lower.ts";
 import { accessCsr, writeCsrTables } from "./csr.ts";
 import { Decoder } from "./decoder.ts";
@@ -64,7 +64,13 @@ export interface EngineOptions {
 }
 
 /** The compiled code of engines by what it depends on. Engines that share one compile alike machines once. */
-export type EngineModules = Map<string, WebAssembly.Module>;
+export type EngineModules = Map<string, EngineModule>;
+
+/** Generated code, and the signatures of what code beside it may call. */
+interface EngineModule {
+  readonly module: WebAssembly.Module;
+  readonly signatures: ReadonlyMap<string, Signature>;
+}
 
 /** The functions of the generated module that the host calls; `h` is a hart's base. */
 export interface EngineExports {
@@ -139,6 +145,8 @@ export class Engine {
   readonly space: AddressSpace;
   readonly extensions: ReadonlySet<string>;
   readonly exports: EngineExports;
+  /** Signatures of the functions that translated code may call, by name: those generated, and the host's `hostWorks`. */
+  readonly signatures: ReadonlyMap<string, Signature>;
   readonly decoder: Decoder;
   readonly devices: DeviceAccess;
   /** Functions of translated regions, called by the interpreter through their slot; slot 0 stays empty. */
@@ -192,7 +200,9 @@ export class Engine {
     });
     this.decoder = new Decoder(buffer, this.extensions);
     writeCsrTables(this.view, layout);
-    this.exports = this.instantiate(pages, options.hotCount ?? HOT_COUNT, options.modules ?? new Map());
+    const code = this.generated(pages, options.hotCount ?? HOT_COUNT, options.modules ?? new Map());
+    this.signatures = code.signatures;
+    this.exports = this.instantiate(code.module);
     this.harts = Array.from({ length: options.harts }, (_, n) => new Hart(this, n));
     for (const hart of this.harts) {
       hart.set32(S.scratchPage, layout.scratch + hart.index * CODE.stride + CODE.header);
@@ -358,7 +368,14 @@ export class Engine {
     return this.harts[(h - this.layout.harts) / HART_STRIDE]!;
   }
 
-  private instantiate(pages: number, hotCount: number, modules: EngineModules): EngineExports {
+  private generated(pages: number, hotCount: number, modules: EngineModules): EngineModule {
+    const key = JSON.stringify([this.layout, hotCount, this.fused]);
+    const code = modules.get(key) ?? this.compile(pages, hotCount);
+    modules.set(key, code);
+    return code;
+  }
+
+  private instantiate(module: WebAssembly.Module): EngineExports {
     const { space, i32, u32 } = this;
     const env: Record<string, (...args: number[]) => unknown> = {
       mmioLoad: (h, address, size) => {
@@ -407,14 +424,11 @@ export class Engine {
         return undefined;
       },
     };
-    const key = JSON.stringify([this.layout, hotCount, this.fused]);
-    const module = modules.get(key) ?? this.compile(pages, hotCount);
-    modules.set(key, module);
     const instance = new WebAssembly.Instance(module, { env: { ...env, memory: this.memory, table: this.table } });
     return instance.exports as unknown as EngineExports;
   }
 
-  private compile(pages: number, hotCount: number): WebAssembly.Module {
+  private compile(pages: number, hotCount: number): EngineModule {
     const { layout } = this;
     const imports: Import[] = [
       { kind: "memory", module: "env", name: "memory", initial: pages, maximum: pages, shared: true },
@@ -442,6 +456,12 @@ export class Engine {
     const signatures = new SignatureTable();
     const compiled = functions.map((f) => lowerFunc(f, index, signatures, true));
     compiled.push(interpreterFunction(layout, index, signatures, hotCount));
-    return new WebAssembly.Module(encodeModule(imports, signatures, compiled));
+    return {
+      module: new WebAssembly.Module(encodeModule(imports, signatures, compiled)),
+      signatures: new Map<string, Signature>([
+        ...functions.map(({ name, params, results }) => [name, { params, results }] as const),
+        ["hostWorks", { params: [], results: [] }],
+      ]),
+    };
   }
 }
