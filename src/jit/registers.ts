@@ -9,6 +9,9 @@ import type { FuncLowering } from "../wasm/lower.ts";
 import type { RegionInsn } from "./region.ts";
 import { isWord, low, type WordContext } from "./words.ts";
 
+/** A set of registers (words.ts) that are words: none. */
+export const NO_WORDS = 1;
+
 const I32_ADD = 0x6a;
 const ZERO = i64.const(0);
 const has = (words: number, register: number): boolean => ((words >>> register) & 1) === 1;
@@ -42,7 +45,7 @@ export class IntegerRegisters {
 
   /** Loads all from the hart's state, to their 64-bit homes. `at` is the address of x0, `h` + offset. */
   load(h: Expr, at: number): Stmt[] {
-    this.atHome(1);
+    this.atHome(NO_WORDS);
     return this.used.map((n) => set(this.wide[n]!, i64.load(h, at + n * 8)));
   }
 
