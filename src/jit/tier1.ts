@@ -241,6 +241,10 @@ export class RegionCache implements Tier1 {
     }
   }
 
+  holds(host: number): boolean {
+    return this.byPage.has(host);
+  }
+
   codeDropped(): void {
     for (const set of this.byPage.values()) for (const installed of set) this.remove(installed);
     this.patience.clear();

@@ -117,6 +117,8 @@ export interface Tier1 {
   codeWritten(host: number, offset: number, length: number): void;
   /** All decoded code is about to be forgotten. */
   codeDropped(): void;
+  /** Whether something was made from code in the page at `host`, so that its decoded page should stay. */
+  holds(host: number): boolean;
 }
 
 /** Whether the host's relaxed multiply-add rounds once. */
@@ -166,6 +168,9 @@ export class Engine {
   readonly u32: Uint32Array;
   private ramNext: number;
   private codeNext: number;
+  /** Decoded pages below `codeNext` that are free, and where the next search for some begins. */
+  private readonly codeFree: number[] = [];
+  private codeHand = 0;
   /** End of the decoded pages that were ever in use. */
   private codeUsed = 0;
   private readonly scratchSlot: Int32Array;
@@ -287,12 +292,15 @@ export class Engine {
     this.decoder.forget(code, host & 4095, length);
   }
 
-  /** A decoded page for the code at `host`; when all are used, everything is decoded anew. */
+  /** A decoded page for the code at `host`; when all are used, some are taken from other code. */
   private newCodePage(host: number): number {
     const { layout } = this;
-    if (this.codeNext === layout.scratch) this.dropCode();
-    const page = this.codeNext + CODE.header;
-    this.codeNext += CODE.stride;
+    if (this.codeNext === layout.scratch && this.codeFree.length === 0) this.takeCodePages();
+    let page = this.codeFree.pop();
+    if (page === undefined) {
+      page = this.codeNext + CODE.header;
+      this.codeNext += CODE.stride;
+    }
     // Memory begins as zeros: the first use of each place needs no clearing, and what is never touched costs nothing.
     this.decoder.preparePage(page, host, page < this.codeUsed);
     this.codeUsed = Math.max(this.codeUsed, this.codeNext);
@@ -308,16 +316,41 @@ export class Engine {
     return page;
   }
 
+  /**
+   * Frees an eighth of the decoded pages, in turn, but none from which something was translated; where all are, everything.
+   * Only while a hart looks for code: nothing runs in the pages that go.
+   */
+  private takeCodePages(): void {
+    const { codeCapacity, code } = this.layout;
+    const wanted = Math.ceil(codeCapacity / 8);
+    for (let n = 0; n < codeCapacity && this.codeFree.length < wanted; n++) {
+      const page = code + CODE.header + this.codeHand * CODE.stride;
+      this.codeHand = (this.codeHand + 1) % codeCapacity;
+      if (this.tier1?.holds(this.u32[(page + CODE.hostPage) >> 2]!)) continue;
+      this.forgetCodePage(page);
+      this.codeFree.push(page);
+    }
+    if (this.codeFree.length === 0) this.dropCode();
+    else for (const hart of this.harts) this.exports.flushFetch(hart.base);
+  }
+
+  /** From now on the code of a decoded page has none. */
+  private forgetCodePage(page: number): void {
+    const number = this.u32[(page + CODE.hostPage) >> 2]! >>> 12;
+    this.i32[(this.layout.codePage >> 2) + number] = 0;
+    this.u8[this.layout.pageFlags + number]! &= ~PAGE_CODE;
+  }
+
   /** Forgets all decoded code. */
   dropCode(): void {
     this.tier1?.codeDropped();
     const { layout } = this;
-    for (let page = layout.code + CODE.header; page < this.codeNext; page += CODE.stride) {
-      const number = this.u32[(page + CODE.hostPage) >> 2]! >>> 12;
-      this.i32[(layout.codePage >> 2) + number] = 0;
-      this.u8[layout.pageFlags + number]! &= ~PAGE_CODE;
-    }
+    // Those that are free already may have been of code that is decoded elsewhere since.
+    const free = new Set(this.codeFree);
+    for (let page = layout.code + CODE.header; page < this.codeNext; page += CODE.stride)
+      if (!free.has(page)) this.forgetCodePage(page);
     this.codeNext = layout.code;
+    this.codeFree.length = 0;
     for (const hart of this.harts) this.exports.flushFetch(hart.base);
   }
 
