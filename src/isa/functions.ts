@@ -18,12 +18,17 @@ const mulhu = fn("mulhu", binary, [I64], ({ a, b }) => {
 
 /** Signed operands: what a negative one counts too much is taken off. */
 const ifNegative = (a: Expr, b: Expr): Expr => i64.and(i64.shr_s(a, 63), b);
-const mulh = fn("mulh", binary, [I64], ({ a, b }) => [
-  ret(i64.sub(i64.sub(call(I64, "mulhu", a, b), ifNegative(a, b)), ifNegative(b, a)), I64),
-]);
-const mulhsu = fn("mulhsu", binary, [I64], ({ a, b }) => [
-  ret(i64.sub(call(I64, "mulhu", a, b), ifNegative(a, b)), I64),
-]);
+const mulh = fn("mulh", binary, [I64], ({ a, b }) => {
+  const product = local(I64, "product");
+  return [
+    set(product, call(I64, "mulhu", a, b)),
+    ret(i64.sub(i64.sub(product, ifNegative(a, b)), ifNegative(b, a)), I64),
+  ];
+});
+const mulhsu = fn("mulhsu", binary, [I64], ({ a, b }) => {
+  const product = local(I64, "product");
+  return [set(product, call(I64, "mulhu", a, b)), ret(i64.sub(product, ifNegative(a, b)), I64)];
+});
 
 const div = fn("div", binary, [I64], ({ a, b }) => [
   iff(i64.eqz(b), [ret(-1n, I64)]),

@@ -17,7 +17,7 @@ const RAM_BYTES = 32 * PAGE;
 function loops(codePages: number) {
   const root = MemoryRegion.container("system", 1n << 56n);
   const space = new AddressSpace(root, "memory");
-  const engine = new Engine({ harts: 1, ramBytes: RAM_BYTES, space, time: () => 0n, hotCount: 2, codePages });
+  const engine = new Engine({ harts: 1, ramBytes: RAM_BYTES, space, time: () => 0n, hotCount: 64, codePages });
   root.addSubregion(BigInt(RAM), MemoryRegion.ram("ram", engine.allocateRam(RAM_BYTES)));
   const cache = new RegionCache(engine, inlineCompiler(engine), silentLog);
   const hart = engine.harts[0]!;

@@ -242,7 +242,10 @@ export class RegionCache implements Tier1 {
   }
 
   holds(host: number): boolean {
-    return this.byPage.has(host);
+    if (this.byPage.has(host)) return true;
+    // What is on its way fits only as long as its code is decoded where it was.
+    for (const place of this.waiting) if ((place & ~4095) >>> 0 === host) return true;
+    return false;
   }
 
   codeDropped(): void {

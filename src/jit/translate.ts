@@ -33,6 +33,7 @@ import {
 import { type Backend, type FuncIndex, FuncLowering } from "../wasm/lower.ts";
 import { Accesses } from "./accesses.ts";
 import { FloatRegisters } from "./float-registers.ts";
+import { inlineFunction } from "./inline.ts";
 import type { Place } from "./place.ts";
 import { type Block, type Region, type RegionInsn, relOf, successors } from "./region.ts";
 import { IntegerRegisters, NO_WORDS } from "./registers.ts";
@@ -395,11 +396,15 @@ class RegionTranslator implements Backend, Place {
 
   private setX(n: number, e: Expr): Stmt[] {
     if (e.k === "call") {
-      const inline = this.fp.inline(this.x.resolve(e, this.insn) as typeof e);
-      if (inline) {
-        const to = this.x.fresh(n);
-        return inline((v) => set(to, v));
-      }
+      const resolved = this.x.resolve(e, this.insn) as typeof e;
+      const to = this.x.fresh(n);
+      return inlineFunction(resolved, to) ?? this.fp.inline(resolved)?.((v) => set(to, v)) ?? [set(to, resolved)];
+    }
+    // divw and its kin: the low half of what a function gives.
+    if (e.k === "un" && e.a.k === "call") {
+      const whole = local(I64, "whole");
+      const inline = inlineFunction(this.x.resolve(e.a, this.insn) as typeof e.a, whole);
+      if (inline) return [...inline, ...this.x.set(n, { ...e, a: whole }, this.wordContext())];
     }
     return this.x.set(n, e, this.wordContext());
   }

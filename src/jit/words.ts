@@ -21,6 +21,8 @@ const TO_32 = 0x71 - AND;
 const ADD = 0x7c;
 const EXTEND_S = 0xac;
 const EXTEND_U = 0xad;
+const EXTEND8_S = 0xc2;
+const EXTEND32_S = 0xc4;
 
 const isLogic = (op: number): boolean => op >= AND && op <= XOR;
 /** i32 operations that give 0 or 1: comparisons. */
@@ -48,7 +50,7 @@ export function isWord(e: Expr, c: WordContext): boolean {
       if (e.name === "rs2") return has(c.words, c.insn.rs2);
       return e.name === "imm";
     case "un":
-      return e.op === EXTEND_S || (e.op === EXTEND_U && isTruth(e.a)) || (e.op >= 0xc2 && e.op <= 0xc4);
+      return e.op === EXTEND_S || (e.op === EXTEND_U && isTruth(e.a)) || (e.op >= EXTEND8_S && e.op <= EXTEND32_S);
     case "select":
       return isWord(e.a, c) && isWord(e.b, c);
     case "bin":
@@ -73,7 +75,8 @@ export function low(e: Expr): Expr {
     case "operand":
       return e.name === "imm" ? { ...e, t: I32, name: "imm32" } : i32.wrap(e);
     case "un":
-      return e.op === EXTEND_S || e.op === EXTEND_U ? e.a : i32.wrap(e);
+      if (e.op === EXTEND_S || e.op === EXTEND_U) return e.a;
+      return i32.wrap(e.op === EXTEND32_S ? e.a : e);
     case "select":
       return { ...e, t: I32, a: low(e.a), b: low(e.b) };
     case "bin":
