@@ -210,11 +210,11 @@ describe("no false alarm", () => {
     save(
       SOURCE.replace("import { defineDevice, reg32 }", "import { defineDevice, reg32, regs }")
         .replace("registers: {", "registers: { ROW: regs(16, 4, reg32(0x40)),")
-        .replace("const tick", 'on.read("ROW", () => busy(30)); const tick'),
+        .replace("const tick", 'on.read("ROW", () => busy(100)); const tick'),
     );
     // Instructions are counted: a turn of the guest's does not end because it takes long.
     await start(300, "-icount", "shift=3").until(/> $/);
-    expect(await ask("d 4000040 40")).toContain("04000040");
+    expect(await ask("d 4000040 20")).toContain("04000040");
     expect(await ask("r 4000010")).toBe("0x00000011");
     expect(session!.errors).toBe("");
   });
