@@ -12,7 +12,6 @@ import type { FuncLowering } from "../wasm/lower.ts";
 import { type AccessGroup, groupAccesses } from "./groups.ts";
 import type { Place } from "./place.ts";
 import type { RegionInsn } from "./region.ts";
-import { NO_WORDS } from "./registers.ts";
 
 const signedLoad = (size: number, addr: Expr, offset = 0): Expr =>
   (size === 8 ? i64.load : size === 4 ? i64.load32_s : size === 2 ? i64.load16_s : i64.load8_s)(addr, offset);
@@ -113,7 +112,7 @@ export class Accesses {
         ioHits(entry, ea, size),
         [
           ...this.place.spillPc(),
-          ...ask(entry, ea, [...this.place.x.goHome(NO_WORDS), ...this.place.spill()]),
+          ...ask(entry, ea, this.place.spill()),
           iff(S.attention.get(this.place.h), this.place.leaveAfter(result)),
         ],
         otherwise(ea),

@@ -17,6 +17,6 @@ export interface Place {
   leaveAfter(result?: readonly Stmt[]): Stmt[];
   /** Stores where the hart is, for the host to see. */
   spillPc(): Stmt[];
-  /** Stores the registers from their homes. */
+  /** Stores the registers that the region writes. */
   spill(): Stmt[];
 }

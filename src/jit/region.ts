@@ -103,9 +103,9 @@ export const mayReachDevices: readonly boolean[] = insns.map(({ body }) =>
   ),
 );
 /** Instructions of a region at most; of a function that is taken in; of all that are. */
-export const REGION_LIMIT = 480;
+export const REGION_LIMIT = 240;
 const INLINE_LIMIT = 32;
-const INLINE_TOTAL = 240;
+const INLINE_TOTAL = 100;
 /** Ids of blocks: the position plus this for each function taken in. */
 const CONTEXT = 2 ** 32;
 

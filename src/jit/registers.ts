@@ -49,9 +49,16 @@ export class IntegerRegisters {
     return this.used.map((n) => set(this.wide[n]!, i64.load(h, at + n * 8)));
   }
 
-  /** Stores those that the region writes, from their 64-bit homes. */
+  /** Stores those that the region writes to the hart's state, from where they are. */
   store(h: Expr, at: number): Stmt[] {
-    return this.written.map((n) => i64.store(h, this.wide[n]!, at + n * 8));
+    return this.written.map((n) => i64.store(h, this.get(n), at + n * 8));
+  }
+
+  /** The registers that are kept as words now. */
+  wordMask(): number {
+    let mask = NO_WORDS;
+    for (const n of this.used) if (this.values[n]!.t === I32) mask |= 1 << n;
+    return mask;
   }
 
   /** All are in their homes, those of `words` in the narrow ones. */

@@ -75,6 +75,23 @@ export function translateRegion(
   return new RegionTranslator(region, around, funcs, signatures).translate();
 }
 
+/** Ways out beside the one with all registers in their 64-bit homes: one for each of the commonest sets of words. */
+const MORE_EXITS = 3;
+
+function exitsOf(region: Region, wordsBefore: ReadonlyMap<number, number>): { words: number; label: Label }[] {
+  const uses = new Map<number, number>();
+  for (const [id, words] of wordsBefore) uses.set(words, (uses.get(words) ?? 0) + region.blocks.get(id)!.insns.length);
+  uses.delete(NO_WORDS);
+  const common = [...uses].sort((a, b) => b[1] - a[1]).slice(0, MORE_EXITS);
+  return [NO_WORDS, ...common.map(([words]) => words)].map((words) => ({ words, label: label("leave") }));
+}
+
+const count = (words: number): number => {
+  let bits = 0;
+  for (let w = words; w !== 0; w &= w - 1) bits++;
+  return bits;
+};
+
 class RegionTranslator implements Backend, Place {
   private readonly region: Region;
   private readonly around: Surroundings;
@@ -90,7 +107,8 @@ class RegionTranslator implements Backend, Place {
   readonly x: IntegerRegisters;
   private readonly fp: FloatRegisters;
   private readonly accesses: Accesses;
-  private readonly leaveLabel = label("leave");
+  /** Ways out: each stores the registers from their homes, those of `words` from the narrow ones. */
+  private readonly exits: readonly { readonly words: number; readonly label: Label }[];
   private readonly loopLabels = new Map<number, Label>();
   private readonly mergeLabels = new Map<number, Label>();
   /** The instruction being lowered, and how many of its block came before it. */
@@ -108,6 +126,7 @@ class RegionTranslator implements Backend, Place {
     this.accesses = new Accesses(this, around.layout, this.f);
     this.fp = new FloatRegisters(this, this.accesses, this.f, around.fused);
     this.wordsBefore = wordsOf(region.entry, region.blocks);
+    this.exits = exitsOf(region, this.wordsBefore);
     this.structure = structureOf(region.entry, (node) => successors(region.blocks.get(node)!, region.blocks));
   }
 
@@ -116,11 +135,18 @@ class RegionTranslator implements Backend, Place {
     this.collectRegisters();
     for (const l of [this.base, this.budget, this.tlb, this.exitPc, this.target]) f.slot(l);
     f.stmts([set(this.base, i64.sub(S.pc.get(h), region.entry)), set(this.budget, S.budget.get(h)), ...this.reload()]);
-    f.begin(0x02, this.leaveLabel);
+    const stored = label("stored");
+    f.begin(0x02, stored);
+    for (const exit of this.exits) f.begin(0x02, exit.label);
     f.stmts(this.checkBudget(region.entry));
     this.node(region.entry);
+    for (const { words } of this.exits.toReversed()) {
+      f.end();
+      this.x.atHome(words);
+      f.stmts([...this.x.store(h, S.x.offset), { k: "br", label: stored }]);
+    }
     f.end();
-    f.stmts([...this.spill(), S.pc.set(h, this.exitPc), S.budget.set(h, this.budget)]);
+    f.stmts([...this.fp.store(), S.pc.set(h, this.exitPc), S.budget.set(h, this.budget)]);
     return f.finish(REGION_SIGNATURE);
   }
 
@@ -157,17 +183,24 @@ class RegionTranslator implements Backend, Place {
 
   /** Leaves the region for `pc`, `count` instructions of the block having retired, with `result` of the last one. */
   private leaveTo(pc: Expr, count: number, result: readonly Stmt[] = []): Stmt[] {
+    const exit = this.exitFor(result.length ? NO_WORDS : this.x.wordMask());
     return [
-      ...this.x.goHome(NO_WORDS),
+      ...this.x.goHome(exit.words),
       ...result,
       set(this.exitPc, pc),
       ...(count ? [set(this.budget, i32.sub(this.budget, count))] : []),
-      { k: "br", label: this.leaveLabel },
+      { k: "br", label: exit.label },
     ];
   }
   leaveBefore = (): Stmt[] => this.leaveTo(this.pcOf(this.insn.rel), this.done);
   leaveAfter = (result: readonly Stmt[] = []): Stmt[] =>
     this.leaveTo(this.pcOf(this.insn.rel + this.insn.length), this.done + 1, result);
+
+  /** The way out that leaves the fewest registers to be extended. */
+  private exitFor(words: number): { readonly words: number; readonly label: Label } {
+    const fitting = this.exits.filter((exit) => (exit.words & ~words) === 0);
+    return fitting.reduce((a, b) => (count(b.words) > count(a.words) ? b : a));
+  }
 
   private checkBudget(rel: number): Stmt[] {
     return [iff(i32.lt_s(this.budget, this.region.size), this.leaveTo(this.pcOf(rel), 0))];
@@ -312,7 +345,6 @@ class RegionTranslator implements Backend, Place {
     f.scope([
       iff(i32.gt_u(depth, MAX_DEPTH), this.leaveTo(target, 0)),
       ...(to !== undefined && to >> 12 !== relOf(from) >> 12 ? this.checkPage(to) : []),
-      ...this.x.goHome(NO_WORDS),
       ...this.spill(),
       S.pc.set(h, target),
       S.budget.set(h, this.budget),
