@@ -51,7 +51,7 @@ export const forkMemory: Benchmark = {
   title: `Memory that ${LEAK_FORKS} forks, one after the other, leave behind`,
   unit: "MB",
   better: "lower",
-  cases: [{ name: "", title: `resident, beyond what it is after the first ${WARM_UP}`, goal: { value: 50 } }],
+  cases: [{ name: "", title: `resident, beyond what it is after the first ${WARM_UP}`, goal: { value: 20 } }],
   bootsLinux: true,
   async run(bench) {
     await using vm = await boot({ images: bench.guest.bootImages() });
