@@ -3,18 +3,16 @@
  * seen to reach devices asks them from where it is. Everything else is left to the interpreter. docs/design/jit.md.
  */
 import type { AmoInfo, LoadInfo } from "../isa/semantics.ts";
-import { CTX, type MemoryLayout, PAGE_CODE, PAGE_DIRTY, S } from "../riscv/layout.ts";
+import { type AtomicContext, amo, loadReserved, storeConditional } from "../riscv/atomics.ts";
+import { CTX, type MemoryLayout, S } from "../riscv/layout.ts";
 import { entryOf, tagHits } from "../riscv/mmu/entry.ts";
 import { ioEntryOf, ioHits, readDevice, writeDevice } from "../riscv/mmu/io.ts";
-import { loadOf, storeOf } from "../riscv/mmu/sized.ts";
-import { callStmt, type Expr, I32, I64, i32, i64, iff, type Local, local, type Stmt, set } from "../wasm/ir.ts";
+import { loadOf, signedLoadOf, storeOf } from "../riscv/mmu/sized.ts";
+import { type Expr, I32, I64, i32, i64, iff, type Local, local, type Stmt, set } from "../wasm/ir.ts";
 import type { FuncLowering } from "../wasm/lower.ts";
 import { type AccessGroup, groupAccesses } from "./groups.ts";
 import type { Place } from "./place.ts";
 import type { RegionInsn } from "./region.ts";
-
-const signedLoad = (size: number, addr: Expr, offset = 0): Expr =>
-  (size === 8 ? i64.load : size === 4 ? i64.load32_s : size === 2 ? i64.load16_s : i64.load8_s)(addr, offset);
 
 export class Accesses {
   private readonly place: Place;
@@ -39,7 +37,7 @@ export class Accesses {
     const { size, signed, to } = info;
     if (this.place.insn.device) return this.loadDevice(address, info);
     return this.access(address, size, CTX.read, (host, offset) =>
-      set(to, signed && size < 8 ? signedLoad(size, host, offset) : loadOf(size, host, offset)),
+      set(to, signed && size < 8 ? signedLoadOf(size, host, offset) : loadOf(size, host, offset)),
     );
   }
 
@@ -135,7 +133,7 @@ export class Accesses {
       (entry, ea, cleanup) => [...readDevice(this.place.h, entry, ea, i32.const(size), v, cleanup), set(to, extended)],
       this.place.x.setHome(this.place.insn.rd, to),
       (ea) =>
-        this.accessRam(ea, size, CTX.read, (host) => set(to, signed ? signedLoad(size, host) : loadOf(size, host))),
+        this.accessRam(ea, size, CTX.read, (host) => set(to, signed ? signedLoadOf(size, host) : loadOf(size, host))),
     );
   }
 
@@ -151,62 +149,20 @@ export class Accesses {
     );
   }
 
-  private atomicHost(host: Local, address: Expr, size: number, table: number): Stmt[] {
-    const ea = local(I64, "ea");
-    const entry = local(I32, "entry");
-    return [
-      set(ea, address),
-      set(entry, entryOf(this.place.tlb, ea)),
-      iff(
-        i64.eq(i64.sub(ea, i64.load(entry, table)), i64.and(ea, 4096 - size)),
-        [set(host, i32.add(i32.wrap(ea), i32.load(entry, table + 8)))],
-        this.place.leaveBefore(),
-      ),
-    ];
+  amo(address: Expr, info: AmoInfo): Stmt[] {
+    return amo(this.atomic(), address, info);
   }
 
-  private stored(host: Local, size: number): Stmt[] {
-    const { pageFlags } = this.layout;
-    return [
-      iff(i32.ne(i32.and(i32.load8_u(i32.shr_u(host, 12), pageFlags), PAGE_DIRTY | PAGE_CODE), PAGE_DIRTY), [
-        callStmt("ramStored", host, i32.const(size)),
-      ]),
-    ];
+  loadReserved(address: Expr, info: LoadInfo): Stmt[] {
+    return loadReserved(this.atomic(), address, info);
   }
 
-  amo(address: Expr, { size, to, next }: AmoInfo): Stmt[] {
-    const host = local(I32, "host");
-    return [
-      ...this.atomicHost(host, address, size, CTX.write),
-      set(to, signedLoad(size, host)),
-      storeOf(size, host, next(to)),
-      ...this.stored(host, size),
-    ];
+  storeConditional(address: Expr, value: Expr, info: LoadInfo): Stmt[] {
+    return storeConditional(this.atomic(), address, value, info);
   }
 
-  loadReserved(address: Expr, { size, to }: LoadInfo): Stmt[] {
-    const { h } = this.place;
-    const host = local(I32, "host");
-    return [
-      ...this.atomicHost(host, address, size, CTX.read),
-      set(to, signedLoad(size, host)),
-      S.resAddr.set(h, i64.extend_u(host)),
-      S.resValue.set(h, to),
-    ];
-  }
-
-  storeConditional(address: Expr, value: Expr, { size, to }: LoadInfo): Stmt[] {
-    const { h } = this.place;
-    const host = local(I32, "host");
-    return [
-      ...this.atomicHost(host, address, size, CTX.write),
-      set(to, 1),
-      iff(i32.and(i64.eq(S.resAddr.get(h), i64.extend_u(host)), i64.eq(S.resValue.get(h), signedLoad(size, host))), [
-        storeOf(size, host, value),
-        ...this.stored(host, size),
-        set(to, 0),
-      ]),
-      S.resAddr.set(h, -1n),
-    ];
+  private atomic(): AtomicContext {
+    const { h, tlb } = this.place;
+    return { h, tlb, pageFlags: this.layout.pageFlags, missed: () => this.place.leaveBefore() };
   }
 }

@@ -119,14 +119,15 @@ class Pages {
   }
 }
 
-interface Place {
+/** Where a region begins. */
+interface Start {
   readonly pc: bigint;
   readonly host: number;
   readonly offset: number;
   readonly pages: Pages;
 }
 
-interface Job extends Place {
+interface Job extends Start {
   readonly name: string;
   readonly region: Region;
 }
@@ -166,7 +167,7 @@ export function translateBatch(
   };
   const jobs: Job[] = [];
   const byPlace = new Map<number, Job>();
-  const queue: Place[] = entries.map(({ host, offset, pc, near }) => ({ host, offset, pc, pages: Pages.of(near) }));
+  const queue: Start[] = entries.map(({ host, offset, pc, near }) => ({ host, offset, pc, pages: Pages.of(near) }));
   let total = 0;
   while (queue.length > 0 && jobs.length < MAX_REGIONS && total < limits.module) {
     const place = queue.shift()!;

@@ -38,7 +38,7 @@ import type { Place } from "./place.ts";
 import { type Block, type Region, type RegionInsn, relOf, successors } from "./region.ts";
 import { IntegerRegisters, NO_WORDS } from "./registers.ts";
 import { type Structure, structureOf } from "./structure.ts";
-import { compareWords, loadedBy, type WordContext, wordsAfter, wordsOf } from "./words.ts";
+import { compareWords, loadedBy, type WordContext, wordsOf } from "./words.ts";
 
 /** Nested guest calls on the host's stack at most; beyond that calls go through the interpreter. */
 const MAX_DEPTH = 160;
@@ -86,7 +86,7 @@ function exitsOf(region: Region, wordsBefore: ReadonlyMap<number, number>): { wo
   return [NO_WORDS, ...common.map(([words]) => words)].map((words) => ({ words, label: label("leave") }));
 }
 
-const count = (words: number): number => {
+const bitCount = (words: number): number => {
   let bits = 0;
   for (let w = words; w !== 0; w &= w - 1) bits++;
   return bits;
@@ -114,9 +114,8 @@ class RegionTranslator implements Backend, Place {
   /** The instruction being lowered, and how many of its block came before it. */
   insn!: RegionInsn;
   private done = 0;
-  /** Registers that hold sign-extended words: before each block, and before the instruction being lowered. */
+  /** Registers that hold sign-extended words before each block. */
   private readonly wordsBefore: ReadonlyMap<number, number>;
-  private words = 0;
 
   constructor(region: Region, around: Surroundings, funcs: FuncIndex, signatures: SignatureTable) {
     this.region = region;
@@ -199,7 +198,7 @@ class RegionTranslator implements Backend, Place {
   /** The way out that leaves the fewest registers to be extended. */
   private exitFor(words: number): { readonly words: number; readonly label: Label } {
     const fitting = this.exits.filter((exit) => (exit.words & ~words) === 0);
-    return fitting.reduce((a, b) => (count(b.words) > count(a.words) ? b : a));
+    return fitting.reduce((a, b) => (bitCount(b.words) > bitCount(a.words) ? b : a));
   }
 
   private checkBudget(rel: number): Stmt[] {
@@ -275,9 +274,8 @@ class RegionTranslator implements Backend, Place {
     this.accesses.begin(block.insns);
     const { end } = block;
     let condition: Expr | undefined;
-    this.words = this.wordsBefore.get(block.id)!;
     const outer = this.x.begin();
-    this.x.atHome(this.words);
+    this.x.atHome(this.wordsBefore.get(block.id)!);
     for (const [i, insn] of block.insns.entries()) {
       this.insn = insn;
       this.done = i;
@@ -286,7 +284,6 @@ class RegionTranslator implements Backend, Place {
         if (effect.k !== "effect") throw new Error("a branch is an effect");
         condition = this.x.resolve(compareWords(effect.args[0]!, this.wordContext()), insn);
       } else f.scope(this.fp.access() ?? insns[insn.n]!.body);
-      this.words = wordsAfter(insn, this.words);
     }
     const settle: Stmt[] = block.insns.length ? [set(this.budget, i32.sub(this.budget, block.insns.length))] : [];
     f.stmts(settle);
@@ -442,8 +439,8 @@ class RegionTranslator implements Backend, Place {
   }
 
   private wordContext(): WordContext {
-    const { insn, words } = this;
-    return { insn, words, loaded: loadedBy[insn.n] };
+    const { insn } = this;
+    return { insn, words: this.x.wordMask(), loaded: loadedBy[insn.n] };
   }
 
   /** What the host may look at during a slow access: where the hart is. */

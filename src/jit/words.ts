@@ -117,7 +117,7 @@ const results: readonly (Expr | undefined)[] = insns.map(({ body }) => {
 const writesRd = insns.map(({ operands }) => /\brd\b/.test(operands.join(" ")));
 
 /** The registers that hold words after an instruction. */
-export function wordsAfter(insn: RegionInsn, words: number): number {
+function wordsAfter(insn: RegionInsn, words: number): number {
   if (!writesRd[insn.n] || insn.rd === 0) return words;
   const result = results[insn.n];
   const bit = 1 << insn.rd;

@@ -22,7 +22,6 @@ import {
   i32,
   i64,
   iff,
-  type Local,
   label,
   local,
   ret,
@@ -30,9 +29,8 @@ import {
   set,
 } from "../wasm/ir.ts";
 import { type Backend, type FuncIndex, FuncLowering } from "../wasm/lower.ts";
+import { type AtomicContext, amo, loadReserved, storeConditional } from "./atomics.ts";
 import {
-  ACCESS_READ,
-  ACCESS_WRITE,
   ATTENTION_LEAVE,
   CAUSE,
   CODE,
@@ -45,8 +43,6 @@ import {
   HANDLER_RELOOKUP,
   type MemoryLayout,
   OP,
-  PAGE_CODE,
-  PAGE_DIRTY,
   REGION_BUDGET,
   S,
   SIDE,
@@ -54,12 +50,10 @@ import {
   XTLB_ENTRIES,
 } from "./layout.ts";
 import { entryOf, tagHits } from "./mmu/entry.ts";
-import { loadOf, storeOf } from "./mmu/sized.ts";
+import { loadOf, signedLoadOf, storeOf } from "./mmu/sized.ts";
 import { callRegion } from "./regions.ts";
 import { interruptPossible } from "./traps.ts";
 
-const signedLoad = (size: number, addr: Expr): Expr =>
-  (size === 8 ? i64.load : size === 4 ? i64.load32_s : size === 2 ? i64.load16_s : i64.load8_s)(addr);
 const signExtend = (size: number, v: Expr): Expr =>
   size === 4 ? i64.extend32_s(v) : size === 2 ? i64.extend16_s(v) : i64.extend8_s(v);
 
@@ -118,27 +112,15 @@ export function interpreterFunction(
   const spill: Stmt[] = [S.pc.set(h, currentPc), S.budget.set(h, budget)];
   const checkFault: Stmt = br(faulted, S.fault.get(h));
 
-  /** `host` becomes the place of an aligned atomic access in this memory, by the TLB's table at `table` or the slow way. */
-  const atomicHost = (host: Local, address: Expr, size: number, table: number, access: number): Stmt[] => {
-    const ea = local(I64, "ea");
-    const entry = local(I32, "entry");
-    return [
-      set(ea, address),
-      set(entry, entryOf(S.tlb.get(h), ea)),
-      iff(
-        // Same page, and no bit set below the access size.
-        i64.eq(i64.sub(ea, i64.load(entry, table)), i64.and(ea, 4096 - size)),
-        [set(host, i32.add(i32.wrap(ea), i32.load(entry, table + 8)))],
-        [set(host, call(I32, "atomicAddress", h, ea, i32.const(size), i32.const(access))), br(faulted, i32.eqz(host))],
-      ),
-    ];
+  const atomic: AtomicContext = {
+    h,
+    tlb: S.tlb.get(h),
+    pageFlags: m.pageFlags,
+    missed: (ea, host, size, access) => [
+      set(host, call(I32, "atomicAddress", h, ea, i32.const(size), i32.const(access))),
+      br(faulted, i32.eqz(host)),
+    ],
   };
-  /** After an atomic store: pages with code, or that PMP keeps out of the TLB, are looked after. */
-  const stored = (host: Local, size: number): Stmt[] => [
-    iff(i32.ne(i32.and(i32.load8_u(i32.shr_u(host, 12), m.pageFlags), PAGE_DIRTY | PAGE_CODE), PAGE_DIRTY), [
-      callStmt("ramStored", host, i32.const(size)),
-    ]),
-  ];
 
   const effects: Record<string, (args: readonly Expr[], data: unknown) => readonly Stmt[]> = {
     rd: ([e]) => [i64.store(i32.add(h, field16(OP.rd)), e!)],
@@ -159,7 +141,7 @@ export function interpreterFunction(
         set(entry, entryOf(S.tlb.get(h), ea)),
         iff(
           tagHits(entry, ea, size),
-          [set(to, signed && size < 8 ? signedLoad(size, at) : loadOf(size, at))],
+          [set(to, signed && size < 8 ? signedLoadOf(size, at) : loadOf(size, at))],
           [
             ...spill,
             set(to, call(I64, "loadSlow", h, ea, i32.const(size))),
@@ -191,40 +173,9 @@ export function interpreterFunction(
         ),
       ];
     },
-    amo([address], data) {
-      const { size, to, next: newValue } = data as AmoInfo;
-      const host = local(I32, "host");
-      return [
-        ...atomicHost(host, address!, size, CTX.write, ACCESS_WRITE),
-        set(to, signedLoad(size, host)),
-        storeOf(size, host, newValue(to)),
-        ...stored(host, size),
-      ];
-    },
-    lr([address], data) {
-      const { size, to } = data as LoadInfo;
-      const host = local(I32, "host");
-      return [
-        ...atomicHost(host, address!, size, CTX.read, ACCESS_READ),
-        set(to, signedLoad(size, host)),
-        S.resAddr.set(h, i64.extend_u(host)),
-        S.resValue.set(h, to),
-      ];
-    },
-    sc([address, value], data) {
-      const { size, to } = data as LoadInfo;
-      const host = local(I32, "host");
-      return [
-        ...atomicHost(host, address!, size, CTX.write, ACCESS_WRITE),
-        set(to, 1),
-        iff(i32.and(i64.eq(S.resAddr.get(h), i64.extend_u(host)), i64.eq(S.resValue.get(h), signedLoad(size, host))), [
-          storeOf(size, host, value!),
-          ...stored(host, size),
-          set(to, 0),
-        ]),
-        S.resAddr.set(h, -1n),
-      ];
-    },
+    amo: ([address], data) => amo(atomic, address!, data as AmoInfo),
+    lr: ([address], data) => loadReserved(atomic, address!, data as LoadInfo),
+    sc: ([address, value], data) => storeConditional(atomic, address!, value!, data as LoadInfo),
     branch([c]) {
       const distance = local(I32, "distance");
       return [

@@ -18,6 +18,10 @@ export function sized(size: Expr, body: (bytes: 1 | 2 | 4 | 8) => Stmt): Stmt[] 
 export const loadOf = (bytes: number, addr: Expr, offset = 0): Expr =>
   (bytes === 8 ? i64.load : bytes === 4 ? i64.load32_u : bytes === 2 ? i64.load16_u : i64.load8_u)(addr, offset);
 
+/** A sign-extending load of 1, 2, 4 or 8 bytes. */
+export const signedLoadOf = (bytes: number, addr: Expr, offset = 0): Expr =>
+  (bytes === 8 ? i64.load : bytes === 4 ? i64.load32_s : bytes === 2 ? i64.load16_s : i64.load8_s)(addr, offset);
+
 /** A store of the low 1, 2, 4 or 8 bytes. */
 export const storeOf = (bytes: number, addr: Expr, v: Expr, offset = 0): Stmt =>
   (bytes === 8 ? i64.store : bytes === 4 ? i64.store32 : bytes === 2 ? i64.store16 : i64.store8)(addr, v, offset);
