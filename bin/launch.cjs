@@ -2,7 +2,7 @@
 // Starts the command in a Node that can run it. Runs on any Node from 20 on, so it is plain JavaScript.
 //
 // In a checkout the npm package `node` brings that Node along (node_modules/.bin/node) and the sources run as they
-// are; an installed package runs its compiled files on the Node that it was started with.
+// are, or the bundle of them while it is fresh; an installed package runs its bundle on the Node that it was started with.
 
 "use strict";
 
@@ -10,6 +10,7 @@ const { existsSync } = require("node:fs");
 const { enableCompileCache } = require("node:module");
 const { join } = require("node:path");
 const { pathToFileURL } = require("node:url");
+const { findBundle } = require("./bundle.cjs");
 
 const NEEDED = 24;
 const root = join(__dirname, "..");
@@ -20,9 +21,12 @@ else hand();
 /** Runs the command in this process. */
 function start() {
   const source = join(root, "src", "cli", "main.ts");
-  const main = existsSync(source) ? source : join(root, "dist", "cli", "main.js");
-  // The second start and later ones find the sources stripped of their types and compiled.
-  enableCompileCache(join(root, ".cache", "compile"));
+  const isCheckout = existsSync(source);
+  const bundle = findBundle(root, join(root, isCheckout ? ".cache" : "dist", "bundle"));
+  const main = bundle === undefined ? (isCheckout ? source : join(root, "dist", "cli", "main.js")) : join(bundle, "main.js");
+  // The second start and later ones find everything compiled, and sources stripped of their types. What belongs to a
+  // bundle goes when it goes.
+  enableCompileCache(join(bundle ?? join(root, ".cache"), "compile"));
   import(pathToFileURL(main).href);
 }
 

@@ -7,14 +7,19 @@ import { parseCLI, startVitest } from "vitest/node";
 import { NotObtained } from "../src/node/guest/cache.ts";
 import { obtainGuest } from "../src/node/guest/guest.ts";
 import { obtainKernelBuild } from "../src/node/guest/kernel-build.ts";
+import { makeBundle } from "./bundle.mjs";
 import { CountReporter } from "./count-reporter.ts";
 import { terminalProgress } from "./progress.mjs";
+import { root } from "./setup.mjs";
 
 const progress = terminalProgress(process.stderr, process.env);
 const guest = await attempt("PLANTAIN_NO_GUEST", "Linux guest", () => obtainGuest(process.env, progress));
 if (guest !== undefined) {
   await attempt("PLANTAIN_NO_KERNEL_BUILD", "kernel headers", () => obtainKernelBuild(process.env, guest, progress));
 }
+
+// The tests start the command as users do.
+await makeBundle(root);
 
 /** Obtains what some tests need; what cannot be had is told to them by a variable, and their titles tell it when they skip. */
 async function attempt<T>(variable: string, what: string, obtain: () => Promise<T>): Promise<T | undefined> {

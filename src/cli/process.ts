@@ -1,11 +1,13 @@
 // The command in a process of its own: its words, terminal, output and files are the process's.
 
 import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { isatty } from "node:tty";
 import { virtBoard } from "../boards/virt.ts";
 import { cpuModels } from "../machine/cpu.ts";
 import type { LoopWatch } from "../node/loop-watch.ts";
 import { writeText } from "../node/output-buffer.ts";
+import { rootFolder } from "../node/root-folder.ts";
 import { SlowOutput } from "../node/slow-output.ts";
 import type { TranslatorThreads } from "../node/thread-compiler.ts";
 import { Terminal } from "../node/tty.ts";
@@ -35,7 +37,7 @@ export async function runProcess(words: readonly string[], translators: Translat
     readConfig: (words) => readConfig(words, process.cwd(), watchLoops),
     terminal: new Terminal(() => process.stdin),
     translators,
-    version: () => JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version,
+    version: () => JSON.parse(readFileSync(join(rootFolder(), "package.json"), "utf8")).version,
     writeOutput: (text) => writeText(1, text),
     writeError: (text) => errors.write(encoder.encode(text)),
     writeFile: writeFileSync,

@@ -14,15 +14,15 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { cHeader } from "../../device/c-header.ts";
 import { loadDevice } from "../../node/device-file.ts";
+import { rootFolder } from "../../node/root-folder.ts";
 import { UserError } from "../../util/user-error.ts";
 import { positional } from "./arguments.ts";
 import type { CommandOutput } from "./table.ts";
 
 /** Where this Plantain is: a checkout, or an installed package. */
-const ROOT = fileURLToPath(new URL("../../..", import.meta.url)).replace(/[/\\]$/, "");
+const ROOT = rootFolder();
 const TEMPLATE = join(ROOT, "templates", "device");
 /** The template's own name. */
 const SAMPLE = "my-device";

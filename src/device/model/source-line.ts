@@ -1,6 +1,9 @@
 // Which line of the user's file is behind something: the first frame of a stack that is not Plantain's own.
 
-/** The folder of Plantain's own code, without the scheme; other rooms are called on the way too. */
+/**
+ * The folder of Plantain's own code, without the scheme; other rooms are called on the way too. In a bundle's file, which is
+ * .cache/bundle/NAME/FILE, this names the folder that all bundles are in.
+ */
 const OWN = pathOf(new URL("../../", import.meta.url).href);
 
 const sites = new WeakMap<object, Error>();

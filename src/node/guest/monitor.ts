@@ -4,11 +4,11 @@
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { assemble } from "../../isa/assembler.ts";
+import { rootFolder } from "../root-folder.ts";
 import { cacheFolder } from "./cache.ts";
 
-const SOURCE = fileURLToPath(new URL("../../../guest/monitor.s", import.meta.url));
+const SOURCE = join(rootFolder(), "guest", "monitor.s");
 /** Where the board's RAM begins, and with it what -bios none -kernel loads. */
 const RAM = 0x80000000n;
 

@@ -1,0 +1,164 @@
+// Makes the bundle with which bin/launch.cjs starts the command: `node scripts/bundle.mjs` the checkout's, in .cache,
+// `node scripts/bundle.mjs dist` the published package's. Plain JavaScript for any Node from 20 on: npm runs it when it has
+// installed the packages (`prepare`). docs/design/set-up.md.
+
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { findBundle, stampOf } from "../bin/bundle.cjs";
+
+/** Old bundles stay for a day: a machine that runs may want another of its files. */
+const KEPT_MS = 24 * 60 * 60 * 1000;
+
+/** Files that run as threads, beside the command. Each is a bundle of its own: threads share nothing. */
+const THREADS = ["src/node/jit-worker.ts", "src/node/loop-watch-thread.ts"];
+
+/** @param {string} root */
+const folderOf = (root) => join(root, ".cache", "bundle");
+
+/**
+ * Makes the bundle of a checkout in a process of its own, which nobody waits for, unless it is there and fresh.
+ *
+ * @param {string} root
+ */
+export function makeBundleMeanwhile(root) {
+  if (findBundle(root, folderOf(root)) !== undefined) return;
+  const script = fileURLToPath(import.meta.url);
+  // Without the program there is no bundle either.
+  spawn(process.execPath, [script], { detached: true, stdio: "ignore" })
+    .on("error", () => undefined)
+    .unref();
+}
+
+/**
+ * Makes the bundle of a checkout, unless it is there and fresh. Any number of processes may do so at once. Where it cannot
+ * be made, one line says so: nothing but time depends on it.
+ *
+ * @param {string} root
+ * @returns {Promise<void>}
+ */
+export async function makeBundle(root) {
+  const folder = folderOf(root);
+  try {
+    if (findBundle(root, folder) === undefined) await make(root, folder);
+  } catch (error) {
+    const [reason] = /** @type {Error} */ (error).message.split("\n");
+    process.stderr.write(`No bundle of Plantain here, so that each start takes longer: ${reason}\n`);
+  }
+}
+
+/**
+ * @param {string} root
+ * @param {string} folder
+ */
+async function make(root, folder) {
+  // Before they are read: what changes meanwhile makes a bundle that is never used.
+  const stamps = new Map(sourcesOf(root).map((path) => [path, stampOf(join(root, path))]));
+  const { name, modules } = await bundle(root, folder, "hidden");
+  const sources = Object.fromEntries(
+    ["package.json", ...modules].sort().map((path) => [path, /** @type {string} */ (stamps.get(path))]),
+  );
+  publish(folder, { name, sources });
+  for (const entry of readdirSync(folder)) {
+    const path = join(folder, entry);
+    const { mtimeMs } = statSync(path, { throwIfNoEntry: false }) ?? { mtimeMs: Infinity };
+    if (entry !== name && mtimeMs < Date.now() - KEPT_MS) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** @param {string} root */
+function sourcesOf(root) {
+  const paths = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" });
+  return ["package.json", ...paths.filter((path) => path.endsWith(".ts")).map((path) => slashes(join("src", path)))];
+}
+
+/**
+ * Writes a bundle into a folder of its own in `folder`. Returns the folder's name, which stands for what is in it, and the
+ * sources that it was made of.
+ *
+ * @param {string} root
+ * @param {string} folder
+ * @param {"hidden" | false} sourcemap
+ */
+async function bundle(root, folder, sourcemap) {
+  const { rolldown } = await import("rolldown");
+  const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  /** @type {Record<string, string>} */
+  const main = { main: "src/cli/main.ts" };
+  /** @type {Record<string, string>} */
+  const exports = { "./package.json": "./package.json" };
+  for (const [path, target] of Object.entries(manifest.exports)) {
+    const source = typeof target === "string" ? target : target.default;
+    if (path === "./package.json") continue;
+    const name = path.slice("./".length).replaceAll("/", "-");
+    main[name] = source;
+    exports[path] = `./${name}.js`;
+  }
+  const partial = join(folder, `partial-${process.pid}`);
+  const hash = createHash("sha256");
+  const modules = new Set();
+  for (const input of [main, ...THREADS.map((path) => ({ [basename(path, ".ts")]: path }))]) {
+    const build = await rolldown({
+      cwd: root,
+      input,
+      platform: "node",
+      external: ["vitest"],
+      tsconfig: false,
+      onLog: (level, log) => {
+        if (level === "warn" && log.code !== "INEFFECTIVE_DYNAMIC_IMPORT") throw new Error(log.message);
+      },
+    });
+    const { output } = await build.write({
+      dir: partial,
+      sourcemap,
+      sourcemapExcludeSources: true,
+      chunkFileNames: "[name]-[hash].js",
+    });
+    await build.close();
+    for (const file of output) {
+      hash.update(`${file.fileName}\n${file.type === "chunk" ? file.code : file.source}\n`);
+      if (file.type === "chunk") for (const id of file.moduleIds) modules.add(slashes(relative(root, id)));
+    }
+  }
+  // What a user's file imports as "plantain/device" is a part of this bundle: a package names itself.
+  const own = JSON.stringify({ name: manifest.name, version: manifest.version, type: "module", exports });
+  writeFileSync(join(partial, "package.json"), own);
+  const name = hash.update(own).digest("hex").slice(0, 16);
+  try {
+    renameSync(partial, join(folder, name));
+  } catch (error) {
+    rmSync(partial, { recursive: true });
+    // The same one is there already.
+    if (!["ENOTEMPTY", "EEXIST", "EPERM"].includes(/** @type {NodeJS.ErrnoException} */ (error).code ?? ""))
+      throw error;
+  }
+  return { name, modules: [...modules].filter((path) => path.startsWith("src/")) };
+}
+
+/**
+ * @param {string} folder
+ * @param {object} current
+ */
+function publish(folder, current) {
+  const partial = join(folder, `partial-${process.pid}.json`);
+  writeFileSync(partial, JSON.stringify(current));
+  renameSync(partial, join(folder, "current.json"));
+}
+
+/** @param {string} path */
+const slashes = (path) => path.replaceAll("\\", "/");
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const root = dirname(dirname(fileURLToPath(import.meta.url)));
+  if (process.argv[2] === "dist") {
+    const folder = join(root, "dist", "bundle");
+    rmSync(folder, { recursive: true, force: true });
+    const { name } = await bundle(root, folder, false);
+    publish(folder, { name });
+  } else if (!/^(pack|publish)$/.test(process.env["npm_command"] ?? "")) {
+    // While npm packs, package.json is the package's.
+    await makeBundle(root);
+  }
+}
