@@ -26,7 +26,7 @@ function findBundle(root, folder) {
     // A package has no sources: nothing to compare.
     for (const path in sources) if (stampOf(join(root, path)) !== sources[path]) return undefined;
     const found = join(folder, name);
-    return statSync(join(found, "main.js")).isFile() ? found : undefined;
+    return statSync(join(found, "main.cjs")).isFile() ? found : undefined;
   } catch {
     return undefined; // not there, or not all of the sources
   }

@@ -23,7 +23,7 @@ function start() {
   const source = join(root, "src", "cli", "main.ts");
   const isCheckout = existsSync(source);
   const bundle = findBundle(root, join(root, isCheckout ? ".cache" : "dist", "bundle"));
-  const main = bundle === undefined ? (isCheckout ? source : join(root, "dist", "cli", "main.js")) : join(bundle, "main.js");
+  const main = bundle === undefined ? (isCheckout ? source : join(root, "dist", "cli", "main.js")) : join(bundle, "main.cjs");
   // The second start and later ones find everything compiled, and sources stripped of their types. What belongs to a
   // bundle goes when it goes.
   enableCompileCache(join(bundle ?? join(root, ".cache"), "compile"));

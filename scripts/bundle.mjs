@@ -2,9 +2,9 @@
 // `node scripts/bundle.mjs dist` the published package's. Plain JavaScript for any Node from 20 on: npm runs it when it has
 // installed the packages (`prepare`). docs/design/set-up.md.
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findBundle, stampOf } from "../bin/bundle.cjs";
@@ -94,8 +94,10 @@ async function bundle(root, folder, sourcemap) {
     if (path === "./package.json") continue;
     const name = path.slice("./".length).replaceAll("/", "-");
     main[name] = source;
-    exports[path] = `./${name}.js`;
+    exports[path] = `./${name}.cjs`;
   }
+  /** Files that something other than the bundle itself starts. */
+  const loaded = new Set(["main", ...THREADS.map((path) => basename(path, ".ts"))]);
   const partial = join(folder, `partial-${process.pid}`);
   const hash = createHash("sha256");
   const modules = new Set();
@@ -112,9 +114,20 @@ async function bundle(root, folder, sourcemap) {
     });
     const { output } = await build.write({
       dir: partial,
+      // Node loads CommonJS faster, and V8 keeps functions of such files only (bundle-loader.cjs).
+      format: "cjs",
       sourcemap,
       sourcemapExcludeSources: true,
-      chunkFileNames: "[name]-[hash].js",
+      entryFileNames: ({ name }) => (loaded.has(name) ? "[name].code.cjs" : "[name].cjs"),
+      chunkFileNames: "[name]-[hash].cjs",
+      codeSplitting: {
+        groups: [
+          // The thread begins before the rest of the command is there.
+          { name: "threads", test: /[/\\](?:thread-compiler|worker-thread)\.ts$/, priority: 1 },
+          // What every start needs is one file.
+          { name: "command", test: /[/\\]cli[/\\]process\.ts$/ },
+        ],
+      },
     });
     await build.close();
     for (const file of output) {
@@ -123,9 +136,16 @@ async function bundle(root, folder, sourcemap) {
     }
   }
   // What a user's file imports as "plantain/device" is a part of this bundle: a package names itself.
-  const own = JSON.stringify({ name: manifest.name, version: manifest.version, type: "module", exports });
+  const own = JSON.stringify({ name: manifest.name, version: manifest.version, exports });
+  const loader = readFileSync(join(root, "scripts", "bundle-loader.cjs"), "utf8");
   writeFileSync(join(partial, "package.json"), own);
-  const name = hash.update(own).digest("hex").slice(0, 16);
+  writeFileSync(join(partial, "load.cjs"), loader);
+  for (const file of loaded)
+    writeFileSync(join(partial, `${file}.cjs`), `require("./load.cjs")("./${file}.code.cjs");\n`);
+  const name = hash.update(own).update(loader).digest("hex").slice(0, 16);
+  // For what src/node/engine-cache.ts keeps.
+  mkdirSync(join(partial, "engines"));
+  keepCode(root, partial);
   try {
     renameSync(partial, join(folder, name));
   } catch (error) {
@@ -135,6 +155,35 @@ async function bundle(root, folder, sourcemap) {
       throw error;
   }
   return { name, modules: [...modules].filter((path) => path.startsWith("src/")) };
+}
+
+/** A guest for -kernel that counts for a moment, so that it is worth translating, and switches the machine off. */
+const WARM_UP = [
+  0x001002b7, // lui t0, 0x100
+  0x00005337, // lui t1, 0x5
+  0x55530313, // addi t1, t1, 0x555
+  0x100003b7, // lui t2, 0x10000
+  0xfff38393, // addi t2, t2, -1
+  0xfe039ee3, // bnez t2, -4
+  0x0062a023, // sw t1, 0(t0)
+  0x0000006f, // j .
+];
+
+/**
+ * Runs a machine for V8 to have the functions that a start needs. Where that fails the bundle does without.
+ *
+ * @param {string} root
+ * @param {string} folder
+ */
+function keepCode(root, folder) {
+  const guest = join(folder, "warm-up.bin");
+  const own = join(root, "node_modules", "node", "bin", "node");
+  writeFileSync(guest, new Uint32Array(WARM_UP));
+  spawnSync(
+    existsSync(own) ? own : process.execPath,
+    [join(folder, "main.cjs"), "-bios", "none", "-kernel", guest, "-nographic"],
+    { stdio: "ignore", timeout: 10_000, env: { ...process.env, PLANTAIN_KEEP_CODE: folder } },
+  );
 }
 
 /**

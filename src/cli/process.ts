@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { isatty } from "node:tty";
 import { virtBoard } from "../boards/virt.ts";
 import { cpuModels } from "../machine/cpu.ts";
+import { keptEngines } from "../node/engine-cache.ts";
 import type { LoopWatch } from "../node/loop-watch.ts";
 import { writeText } from "../node/output-buffer.ts";
 import { rootFolder } from "../node/root-folder.ts";
@@ -33,7 +34,8 @@ export async function runProcess(words: readonly string[], translators: Translat
   };
   const status = await runCommand(words, {
     catalog: { boards, cpus: cpuModels },
-    createMachine: (config, host, tell, endless) => startMachine(config, host, boards, tell, endless, watchLoops),
+    createMachine: (config, host, tell, endless) =>
+      startMachine(config, { ...host, modules: keptEngines() }, boards, tell, endless, watchLoops),
     readConfig: (words) => readConfig(words, process.cwd(), watchLoops),
     terminal: new Terminal(() => process.stdin),
     translators,

@@ -20,15 +20,15 @@ import(workerData.file);
  * @param data what it finds in `workerData`
  */
 export function startThread(name: string, data: object = {}): Worker {
-  // Of this file's kind: source or published library.
-  const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  // Of this file's kind: source, published library, or bundle.
+  const [ending] = /\.[a-z]+$/.exec(import.meta.url)!;
   // Node adds a folder for its version.
   const cache = getCompileCacheDir();
   const thread = new Worker(START, {
     eval: true,
     workerData: {
       ...data,
-      file: new URL(`./${name}.${ending}`, import.meta.url).href,
+      file: new URL(`./${name}${ending}`, import.meta.url).href,
       ...(cache === undefined ? {} : { cache: dirname(cache) }),
     },
   });

@@ -64,7 +64,11 @@ export interface EngineOptions {
 }
 
 /** The compiled code of engines by what it depends on. Engines that share one compile alike machines once. */
-export type EngineModules = Map<string, EngineModule>;
+export interface EngineModules {
+  get(key: string): EngineModule | undefined;
+  /** @param bytes the module's */
+  set(key: string, code: EngineModule, bytes: Uint8Array<ArrayBuffer>): void;
+}
 
 /** Generated code, and the signatures of what code beside it may call. */
 interface EngineModule {
@@ -403,8 +407,11 @@ export class Engine {
 
   private generated(pages: number, hotCount: number, modules: EngineModules): EngineModule {
     const key = JSON.stringify([this.layout, hotCount, this.fused]);
-    const code = modules.get(key) ?? this.compile(pages, hotCount);
-    modules.set(key, code);
+    const known = modules.get(key);
+    if (known !== undefined) return known;
+    const { bytes, signatures } = this.generate(pages, hotCount);
+    const code = { module: new WebAssembly.Module(bytes), signatures };
+    modules.set(key, code, bytes);
     return code;
   }
 
@@ -461,7 +468,7 @@ export class Engine {
     return instance.exports as unknown as EngineExports;
   }
 
-  private compile(pages: number, hotCount: number): EngineModule {
+  private generate(pages: number, hotCount: number) {
     const { layout } = this;
     const imports: Import[] = [
       { kind: "memory", module: "env", name: "memory", initial: pages, maximum: pages, shared: true },
@@ -490,7 +497,7 @@ export class Engine {
     const compiled = functions.map((f) => lowerFunc(f, index, signatures, true));
     compiled.push(interpreterFunction(layout, index, signatures, hotCount));
     return {
-      module: new WebAssembly.Module(encodeModule(imports, signatures, compiled)),
+      bytes: encodeModule(imports, signatures, compiled),
       signatures: new Map<string, Signature>([
         ...functions.map(({ name, params, results }) => [name, { params, results }] as const),
         ["hostWorks", { params: [], results: [] }],
