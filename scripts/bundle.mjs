@@ -3,8 +3,18 @@
 // installed the packages (`prepare`). docs/design/set-up.md.
 
 import { spawn, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createHash, randomUUID } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findBundle, stampOf } from "../bin/bundle.cjs";
@@ -94,11 +104,12 @@ async function bundle(root, folder, sourcemap) {
     if (path === "./package.json") continue;
     const name = path.slice("./".length).replaceAll("/", "-");
     main[name] = source;
-    exports[path] = `./${name}.cjs`;
+    exports[path] = `./${name}.mjs`;
   }
   /** Files that something other than the bundle itself starts. */
   const loaded = new Set(["main", ...THREADS.map((path) => basename(path, ".ts"))]);
-  const partial = join(folder, `partial-${process.pid}`);
+  mkdirSync(folder, { recursive: true });
+  const partial = mkdtempSync(join(folder, "partial-"));
   const hash = createHash("sha256");
   const modules = new Set();
   for (const input of [main, ...THREADS.map((path) => ({ [basename(path, ".ts")]: path }))]) {
@@ -132,7 +143,13 @@ async function bundle(root, folder, sourcemap) {
     await build.close();
     for (const file of output) {
       hash.update(`${file.fileName}\n${file.type === "chunk" ? file.code : file.source}\n`);
-      if (file.type === "chunk") for (const id of file.moduleIds) modules.add(slashes(relative(root, id)));
+      if (file.type !== "chunk") continue;
+      for (const id of file.moduleIds) modules.add(slashes(relative(root, id)));
+      // For users' files an ES module as the sources are: what it does not export Node says in the same words.
+      if (file.isEntry && !loaded.has(file.name)) {
+        const text = `import own from "./${file.fileName}";\nexport const { ${file.exports.join(", ")} } = own;\n`;
+        writeFileSync(join(partial, `${file.name}.mjs`), text);
+      }
     }
   }
   // What a user's file imports as "plantain/device" is a part of this bundle: a package names itself.
@@ -191,7 +208,7 @@ function keepCode(root, folder) {
  * @param {object} current
  */
 function publish(folder, current) {
-  const partial = join(folder, `partial-${process.pid}.json`);
+  const partial = join(folder, `partial-${randomUUID()}.json`);
   writeFileSync(partial, JSON.stringify(current));
   renameSync(partial, join(folder, "current.json"));
 }

@@ -2,7 +2,21 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -95,6 +109,65 @@ test("an installed package runs its compiled files", () => {
   writeFileSync(join(folder, "dist", "cli", "main.js"), MAIN("compiled").replace(": string[]", ""));
   const result = start(process.execPath, [join(folder, "bin", "launch.cjs")]);
   expect(result).toMatchObject({ status: 7, said: { name: "compiled" } });
+});
+
+describe("a bundle", () => {
+  /** One of `sources`, as they are now. */
+  function writeBundle(bundles: string, sources: readonly string[]): void {
+    const { stampOf } = createRequire(import.meta.url)(join(folder, "bin", "bundle.cjs"));
+    mkdirSync(join(bundles, "a1"), { recursive: true });
+    writeFileSync(join(bundles, "a1", "package.json"), "{}");
+    writeFileSync(join(bundles, "a1", "main.cjs"), MAIN("bundle").replace(": string[]", ""));
+    const stamps = Object.fromEntries(sources.map((path) => [path, stampOf(join(folder, path))]));
+    writeFileSync(join(bundles, "current.json"), JSON.stringify({ name: "a1", sources: stamps }));
+  }
+  const started = () => start(process.execPath, [join(folder, "bin", "launch.cjs")]);
+  let bundles: string;
+  beforeEach(() => {
+    bundles = join(folder, ".cache", "bundle");
+    writeFileSync(join(folder, "src", "other.ts"), "export {};");
+  });
+
+  test("is run while it is of the sources that are there", () => {
+    writeBundle(bundles, ["package.json", "src/cli/main.ts", "src/other.ts"]);
+    expect(started()).toMatchObject({ status: 7, stderr: "", said: { name: "bundle" } });
+    // Nothing imports it, or a source would have changed too.
+    writeFileSync(join(folder, "src", "new.ts"), "");
+    expect(started()).toMatchObject({ said: { name: "bundle" } });
+  });
+
+  const other = () => join(folder, "src", "other.ts");
+  test.each<[string, () => void]>([
+    ["a source was edited", () => appendFileSync(other(), "// more")],
+    ["a source was saved with the size that it had", () => writeFileSync(other(), "export {} ")],
+    [
+      "a source of the same size and age took the place of another",
+      () => {
+        const { atime, mtime } = statSync(other());
+        writeFileSync(`${other()}.new`, "export {}\n");
+        utimesSync(`${other()}.new`, atime, mtime);
+        renameSync(`${other()}.new`, other());
+      },
+    ],
+    ["a source is gone", () => rmSync(other())],
+    ["package.json was edited", () => writeFileSync(join(folder, "package.json"), '{ "type": "module", "x": 1 }')],
+    ["there is none", () => rmSync(join(folder, ".cache"), { recursive: true })],
+    ["it is not said which", () => rmSync(join(bundles, "current.json"))],
+    ["that is half said", () => truncateSync(join(bundles, "current.json"), 20)],
+    ["its folder is gone", () => rmSync(join(bundles, "a1"), { recursive: true })],
+  ])("%s: the sources run", (_name, change) => {
+    writeBundle(bundles, ["package.json", "src/cli/main.ts", "src/other.ts"]);
+    expect(started()).toMatchObject({ said: { name: "bundle" } });
+    change();
+    expect(started()).toMatchObject({ status: 7, stderr: "", said: { name: "source" } });
+  });
+
+  test("of a package is run without a look at sources", () => {
+    writeBundle(join(folder, "dist", "bundle"), []);
+    expect(started()).toMatchObject({ said: { name: "source" } });
+    rmSync(join(folder, "src"), { recursive: true });
+    expect(started()).toMatchObject({ status: 7, stderr: "", said: { name: "bundle" } });
+  });
 });
 
 describe("started by an older Node", () => {

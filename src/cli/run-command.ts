@@ -4,6 +4,7 @@ import type { ShutdownReason } from "../device/device.ts";
 import type { MachineConfig, MachineHost } from "../machine/config.ts";
 import { type OpenedHost, openConfig } from "../node/open-config.ts";
 import { guardProcess, signalStatus } from "../node/process-guard.ts";
+import { sourceStack } from "../node/source-stack.ts";
 import type { TranslatorThreads } from "../node/thread-compiler.ts";
 import type { Terminal } from "../node/tty.ts";
 import { UserError } from "../util/user-error.ts";
@@ -237,5 +238,5 @@ function internalError(error: unknown, machine: RunnableMachine | undefined): st
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   const places = machine?.engine?.harts.map((hart, n) => `hart ${n} at pc 0x${hart.pc.toString(16)}`).join(", ");
   const where = places === undefined ? "" : `guest: ${places}\n`;
-  return `plantain: internal error: ${stack}\n${where}`;
+  return `plantain: internal error: ${sourceStack(stack)}\n${where}`;
 }

@@ -10,6 +10,7 @@ import type { Machine } from "../machine/machine.ts";
 import { UserError } from "../util/user-error.ts";
 import { type LoadedDevice, loadDevice } from "./device-file.ts";
 import { excerptOf } from "./source-excerpt.ts";
+import { sourceStack } from "./source-stack.ts";
 import { FileWatch } from "./watch-files.ts";
 
 /** How long a file may be missing or empty before that is taken for what its author wants, and how often to look. Milliseconds. */
@@ -120,7 +121,8 @@ class WatchedDevice {
     if (isMissing(this.#config.path)) return `${this.#name} goes on as it was: ${this.#config.path} is gone`;
     const message = error instanceof Error ? error.message.split("\n")[0]! : String(error);
     // The author's mistakes have their place; anything else is ours.
-    const ours = error instanceof UserError || /\(.+:\d+\)$/.test(message) ? "" : `\n${(error as Error).stack ?? ""}`;
+    const ours =
+      error instanceof UserError || /\(.+:\d+\)$/.test(message) ? "" : `\n${sourceStack((error as Error).stack ?? "")}`;
     return [`${this.#name} goes on as it was: ${message}${ours}`, ...excerptOf(message)].join("\n");
   }
 }
