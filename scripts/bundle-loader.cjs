@@ -7,7 +7,7 @@
 const { existsSync, readFileSync, renameSync, writeFileSync } = require("node:fs");
 const Module = require("node:module");
 const { join } = require("node:path");
-const { Script, constants } = require("node:vm");
+const { Script } = require("node:vm");
 const { parentPort } = require("node:worker_threads");
 
 const keeps = process.env.PLANTAIN_KEEP_CODE === __dirname;
@@ -34,10 +34,12 @@ function load(name) {
 function compile(path) {
   const kept = `${path}.v8`;
   if (!keeps && !existsSync(kept)) return undefined;
-  const script = new Script(Module.wrap(readFileSync(path, "utf8")), {
+  const code = readFileSync(path, "utf8");
+  // What imports users' files has to be Node's: a script of ours cannot import.
+  if (keeps && /\bimport\(/.test(code)) return undefined;
+  const script = new Script(Module.wrap(code), {
     filename: path,
     cachedData: keeps ? undefined : readFileSync(kept),
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
   if (keeps) scripts.set(kept, script);
   return script.cachedDataRejected ? undefined : script;

@@ -22,6 +22,9 @@ import { findBundle, stampOf } from "../bin/bundle.cjs";
 /** Old bundles stay for a day: a machine that runs may want another of its files. */
 const KEPT_MS = 24 * 60 * 60 * 1000;
 
+/** What a bundle depends on beside the sources. */
+const MAKERS = ["package.json", "scripts/bundle.mjs", "scripts/bundle-loader.cjs"];
+
 /** Files that run as threads, beside the command. Each is a bundle of its own: threads share nothing. */
 const THREADS = ["src/node/jit-worker.ts", "src/node/loop-watch-thread.ts"];
 
@@ -68,7 +71,7 @@ async function make(root, folder) {
   const stamps = new Map(sourcesOf(root).map((path) => [path, stampOf(join(root, path))]));
   const { name, modules } = await bundle(root, folder, "hidden");
   const sources = Object.fromEntries(
-    ["package.json", ...modules].sort().map((path) => [path, /** @type {string} */ (stamps.get(path))]),
+    [...MAKERS, ...modules].sort().map((path) => [path, /** @type {string} */ (stamps.get(path))]),
   );
   publish(folder, { name, sources });
   for (const entry of readdirSync(folder)) {
@@ -81,7 +84,7 @@ async function make(root, folder) {
 /** @param {string} root */
 function sourcesOf(root) {
   const paths = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" });
-  return ["package.json", ...paths.filter((path) => path.endsWith(".ts")).map((path) => slashes(join("src", path)))];
+  return [...MAKERS, ...paths.filter((path) => path.endsWith(".ts")).map((path) => slashes(join("src", path)))];
 }
 
 /**
@@ -127,6 +130,7 @@ async function bundle(root, folder, sourcemap) {
       dir: partial,
       // Node loads CommonJS faster, and V8 keeps functions of such files only (bundle-loader.cjs).
       format: "cjs",
+      comments: false,
       sourcemap,
       sourcemapExcludeSources: true,
       entryFileNames: ({ name }) => (loaded.has(name) ? "[name].code.cjs" : "[name].cjs"),
@@ -198,7 +202,7 @@ function keepCode(root, folder) {
   writeFileSync(guest, new Uint32Array(WARM_UP));
   spawnSync(
     existsSync(own) ? own : process.execPath,
-    [join(folder, "main.cjs"), "-bios", "none", "-kernel", guest, "-nographic"],
+    [join(folder, "main.cjs"), "-bios", "none", "-kernel", guest, "-nic", "user", "-nographic"],
     { stdio: "ignore", timeout: 10_000, env: { ...process.env, PLANTAIN_KEEP_CODE: folder } },
   );
 }

@@ -77,6 +77,11 @@ test("two at once make it; what was half made is not used, and goes in the end",
   expect(readdirSync(bundles).sort()).toEqual([current(), "current.json"].sort());
   expect(kit()).toBe(join(bundles, current(), "device.mjs"));
   expect(plantain(...MACHINE)).toEqual(GOOD);
+  // Compiled functions of what most starts need; a warm-up that failed has none.
+  const kept = readdirSync(join(bundles, current())).filter((file) => file.endsWith(".v8"));
+  expect(kept.map((file) => /^[a-z-]+?(?=-[\w-]{8}\.|\.)/.exec(file)![0]).sort()).toEqual(
+    expect.arrayContaining(["command", "jit-worker", "main", "user-net"]),
+  );
   expect(plantain("--version").stdout).toMatch(/^Plantain emulator version \d/);
 });
 
