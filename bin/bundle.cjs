@@ -24,7 +24,7 @@ function findBundle(root, folder) {
     // Written when all else is there, and replaced as a whole.
     const { name, sources } = JSON.parse(readFileSync(join(folder, "current.json"), "utf8"));
     // A package has no sources: nothing to compare.
-    for (const path in sources) if (stampOf(join(root, path)) !== sources[path]) return undefined;
+    for (const path in sources) if (stampOf(`${root}/${path}`) !== sources[path]) return undefined;
     const found = join(folder, name);
     return statSync(join(found, "main.cjs")).isFile() ? found : undefined;
   } catch {
