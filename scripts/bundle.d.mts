@@ -1,2 +1,1 @@
 export function makeBundle(root: string): Promise<void>;
-export function makeBundleMeanwhile(root: string): void;

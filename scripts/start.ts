@@ -6,9 +6,7 @@ import { NotObtained } from "../src/node/guest/cache.ts";
 import { obtainGuest } from "../src/node/guest/guest.ts";
 import { guestWords } from "../src/node/guest/guest-words.ts";
 import { UserError } from "../src/util/user-error.ts";
-import { makeBundleMeanwhile } from "./bundle.mjs";
 import { terminalProgress } from "./progress.mjs";
-import { root } from "./setup.mjs";
 
 const PLANTAIN = fileURLToPath(new URL("../bin/plantain", import.meta.url));
 const QUIT = "Ctrl-A x quits, Ctrl-A h helps.";
@@ -42,7 +40,6 @@ async function chooseBoot(): Promise<Boot> {
 try {
   const { options, hints } = await chooseBoot();
   for (const hint of hints) process.stderr.write(`${hint}\n`);
-  makeBundleMeanwhile(root);
   // Set-up's own: the command has another one, which belongs to its bundle.
   delete process.env["NODE_COMPILE_CACHE"];
   process.execve!(PLANTAIN, [PLANTAIN, ...options, ...process.argv.slice(2)], process.env);

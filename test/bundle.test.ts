@@ -164,3 +164,13 @@ test("where there is no room for it one line says so, and the sources run", () =
   expect(stderr).toMatch(/^No bundle of Plantain here, so that each start takes longer: [^\n]+\n$/);
   expect(plantain(...MACHINE)).toEqual({ ...GOOD, stderr: "edited\n" });
 });
+
+test("the published package has one, and no sources", () => {
+  const dist = join(folder, "dist", "bundle");
+  expect(run(process.execPath, [join(folder, "scripts", "bundle.mjs"), "dist"])).toEqual(GOOD);
+  rmSync(join(folder, "src"), { recursive: true });
+  const { name, sources } = JSON.parse(readFileSync(join(dist, "current.json"), "utf8"));
+  expect(sources).toBeUndefined();
+  expect(kit()).toBe(join(dist, name, "device.mjs"));
+  expect(plantain(...MACHINE)).toEqual({ ...GOOD, stderr: "edited\n" });
+});
