@@ -67,7 +67,7 @@ function kit(): string {
   return /threw Error: (?:file:\/\/)?(\S+)/.exec(plantain(...MACHINE, "-device", "./where.ts").stderr)![1]!;
 }
 
-test("two at once make it; what was half made is not used, and goes in the end", async () => {
+test("two at once make it, and nothing half made stays", async () => {
   const program = [join(folder, "scripts", "bundle.mjs")];
   const both = [0, 1].map(() => spawn(process.execPath, program, { stdio: ["ignore", "inherit", "inherit"] }));
   expect(await Promise.all(both.map((child) => once(child, "exit")))).toEqual([
