@@ -13,13 +13,14 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findBundle, stampOf } from "../bin/bundle.cjs";
 
-/** Old bundles stay for a day: a machine that runs may want another of its files. */
+/** Bundles stay for a day after they were the current one: a machine that runs may want another of its files. */
 const KEPT_MS = 24 * 60 * 60 * 1000;
 
 /** What a bundle depends on beside the sources. */
@@ -73,11 +74,27 @@ async function make(root, folder) {
   const sources = Object.fromEntries(
     [...MAKERS, ...modules].sort().map((path) => [path, /** @type {string} */ (stamps.get(path))]),
   );
+  const before = currentIn(folder);
   publish(folder, { name, sources });
+  const now = Date.now();
   for (const entry of readdirSync(folder)) {
     const path = join(folder, entry);
-    const { mtimeMs } = statSync(path, { throwIfNoEntry: false }) ?? { mtimeMs: Infinity };
-    if (entry !== name && mtimeMs < Date.now() - KEPT_MS) rmSync(path, { recursive: true, force: true });
+    if (entry === before) utimesSync(path, now / 1000, now / 1000);
+    const { mtimeMs } = statSync(path, { throwIfNoEntry: false }) ?? { mtimeMs: now };
+    if (entry !== name && mtimeMs < now - KEPT_MS) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/**
+ * The name of the bundle that is the current one, fresh or not.
+ *
+ * @param {string} folder
+ */
+function currentIn(folder) {
+  try {
+    return JSON.parse(readFileSync(join(folder, "current.json"), "utf8")).name;
+  } catch {
+    return undefined;
   }
 }
 

@@ -149,11 +149,14 @@ test("after an edit the sources run until there is another bundle; the old one s
   expect(kit()).toBe(join(bundles, current(), "device.mjs"));
 
   const yesterday = new Date(Date.now() - 25 * 60 * 60 * 1000);
+  const second = current();
   expect(existsSync(join(bundles, first))).toBe(true);
-  utimesSync(join(bundles, first), yesterday, yesterday);
-  appendFileSync(join(folder, "src", "cli", "main.ts"), "// more\n");
+  for (const old of [first, second]) utimesSync(join(bundles, old), yesterday, yesterday);
+  appendFileSync(join(folder, "src", "cli", "main.ts"), "void 0;\n");
   expect(makeBundle()).toEqual(GOOD);
   expect(existsSync(join(bundles, first))).toBe(false);
+  // It was made a day ago, but in use until now.
+  expect(existsSync(join(bundles, second))).toBe(true);
 });
 
 test("where there is no room for it one line says so, and the sources run", () => {
