@@ -13,12 +13,14 @@ import type { FuncLowering } from "../wasm/lower.ts";
 import { type AccessGroup, groupAccesses } from "./groups.ts";
 import type { Place } from "./place.ts";
 import type { RegionInsn } from "./region.ts";
+import type { Rounds } from "./rounds.ts";
 
 export class Accesses {
   private readonly place: Place;
   private readonly layout: MemoryLayout;
   private readonly f: FuncLowering;
   private groups: ReadonlyMap<RegionInsn, AccessGroup> = new Map();
+  private streamOf: Rounds["streamOf"] | undefined;
 
   constructor(place: Place, layout: MemoryLayout, f: FuncLowering) {
     this.place = place;
@@ -26,9 +28,10 @@ export class Accesses {
     this.f = f;
   }
 
-  /** Begins a block. */
-  begin(insns: readonly RegionInsn[]): void {
-    this.groups = groupAccesses(insns);
+  /** Begins a block; `rounds` has the accesses that cannot miss. */
+  begin(insns: readonly RegionInsn[], rounds: Rounds | undefined): void {
+    this.streamOf = rounds?.streamOf;
+    this.groups = groupAccesses(rounds ? insns.filter((insn) => !rounds.streamOf.has(insn)) : insns);
     // They outlive the instruction that sets them.
     for (const group of this.groups.values()) this.f.slot(group.host);
   }
@@ -51,11 +54,14 @@ export class Accesses {
    * fault) is the interpreter's: a call here would make V8 keep the loop's registers on the stack.
    */
   access(address: Expr, size: number, table: number, fast: (host: Expr, offset: number) => Stmt): Stmt[] {
+    const { imm, rs1 } = this.place.insn;
+    const at = (base: Expr): Stmt => (imm >= 0 ? fast(base, imm) : fast(i32.add(base, imm), 0));
+    const stream = this.streamOf?.get(this.place.insn);
+    if (stream) return [at(i32.add(i32.wrap(this.place.x.get(rs1)), stream.distance))];
     const group = this.groups.get(this.place.insn);
     const ea = local(I64, "ea");
     const alone: Stmt[] = [set(ea, address), ...this.accessRam(ea, size, table, (host) => fast(host, 0))];
     if (group === undefined) return alone;
-    const { imm, rs1 } = this.place.insn;
     const out: Stmt[] = [];
     if (group.first === this.place.insn) {
       // One look-up for the whole range: `host` becomes the base register's place, or 0 for "each for itself".
@@ -70,7 +76,7 @@ export class Accesses {
         ]),
       );
     }
-    out.push(iff(group.host, [imm >= 0 ? fast(group.host, imm) : fast(i32.add(group.host, imm), 0)], alone));
+    out.push(iff(group.host, [at(group.host)], alone));
     return out;
   }
 

@@ -20,6 +20,8 @@ export class FloatRegisters {
   /** In this block floating point was seen to be on, and was marked dirty. */
   private knownOn = false;
   private dirty = false;
+  /** frm is known not to be a reserved mode. */
+  private knownMode = false;
 
   constructor(place: Place, accesses: Accesses, f: FuncLowering, fused: boolean) {
     this.place = place;
@@ -44,10 +46,14 @@ export class FloatRegisters {
     this.usesMode = true;
   }
 
-  /** Begins a block, or goes on where the state may have changed. */
-  begin(): void {
-    this.knownOn = false;
-    this.dirty = false;
+  /**
+   * Begins a block, or goes on where the state may have changed.
+   * @param known floating point was seen to be on with frm = 0, and was marked dirty
+   */
+  begin(known = false): void {
+    this.knownMode = known;
+    this.knownOn = known;
+    this.dirty = known;
   }
 
   get(n: number): Local {
@@ -107,7 +113,7 @@ export class FloatRegisters {
     if (!this.knownOn) out.push(iff(S.fsOff.get(h), this.place.leaveBefore()));
     this.knownOn = true;
     // A reserved dynamic mode makes the instruction illegal; the easy case has frm = 0.
-    if (rounding && insn.rm === 7)
+    if (rounding && insn.rm === 7 && !this.knownMode)
       out.push(iff(i32.and(i32.eqz(this.easy), i32.gt_u(S.frm.get(h), 4)), this.place.leaveBefore()));
     return out;
   }

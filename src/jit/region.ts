@@ -7,6 +7,7 @@
 import { expandCompressed } from "../isa/compressed.ts";
 import { immediateOf } from "../isa/insn.ts";
 import { insns } from "../isa/table.ts";
+import type { Rounds } from "./rounds.ts";
 
 /** One instruction of a region. */
 export interface RegionInsn {
@@ -31,14 +32,19 @@ export interface RegionInsn {
  * How a block ends; numbers are ids of blocks, but for `pc` and `rel`, which are positions.
  * `leave` hands the instruction at `rel` to the interpreter. `call` goes to another function and comes back to `ret`;
  * `inline` goes on in a called function's blocks, after checking a guess where the target was computed; `return` ends
- * such a function: the computed target should be `rel`.
+ * such a function: the computed target should be `rel`, and is for `sure` if the function leaves ra alone.
+ * The rest is of unchecked rounds (rounds.ts): `guess` goes on at `to` or leaves; `rounds` looks how many there are, and
+ * `again` goes to the next one.
  */
 type Terminator =
   | { readonly k: "branch"; readonly taken: number; readonly fall: number }
   | { readonly k: "jump"; readonly to: number }
   | { readonly k: "call"; readonly rel: number | undefined; readonly ret: number }
   | { readonly k: "inline"; readonly to: number; readonly guess: number | undefined; readonly ret: number }
-  | { readonly k: "return"; readonly to: number; readonly rel: number }
+  | { readonly k: "return"; readonly to: number; readonly rel: number; readonly sure: boolean }
+  | { readonly k: "guess"; readonly to: number; readonly guess: number }
+  | { readonly k: "rounds"; readonly unchecked: number; readonly checked: number; readonly rounds: Rounds }
+  | { readonly k: "again"; readonly to: number; readonly otherwise: number }
   | { readonly k: "indirect" }
   | { readonly k: "leave"; readonly rel: number };
 
@@ -48,6 +54,8 @@ export interface Block {
   /** All of its instructions, the branch or jump that ends it included. */
   readonly insns: readonly RegionInsn[];
   readonly end: Terminator;
+  /** For a copy of a block, whose accesses are not all checked. */
+  readonly rounds?: Rounds;
 }
 
 export interface Region {
@@ -90,6 +98,7 @@ const LEAVE = new Set([
 const leaves = insns.map((i) => LEAVE.has(i.name));
 const names = insns.map((i) => i.name);
 const formats = insns.map((i) => i.format);
+const writesX = insns.map((i) => /\brd\b/.test(i.operands.join(" ")));
 /**
  * By number in the table: loads and stores that may be translated as accesses to devices. Loads of floating point have
  * more to do than to write a register, and a device takes 8 bytes in two calls.
@@ -239,20 +248,30 @@ export function findRegion(entry: number, read: CodeReader, limit = REGION_LIMIT
     if (callee === undefined || taken + sizeOf(callee.values()) > Math.min(limit, INLINE_TOTAL)) continue;
     taken += sizeOf(callee.values());
     context += CONTEXT;
-    for (const inner of callee.values()) blocks.set(inner.rel + context, inContext(inner, context, callee, end.ret));
+    const sure = [...callee.values()].every(
+      ({ insns: list }) => !list.some((insn) => writesX[insn.n] && linksRa(insn)),
+    );
+    for (const inner of callee.values())
+      blocks.set(inner.rel + context, inContext(inner, context, callee, end.ret, sure));
     blocks.set(block.id, { ...block, end: { k: "inline", to: target + context, guess, ret: end.ret } });
   }
   return { entry, blocks, size: sizeOf(blocks.values()) };
 }
 
 /** A callee's block with ids of its own; its returns go to `ret`. */
-function inContext(block: Block, context: number, callee: ReadonlyMap<number, Block>, ret: number): Block {
+function inContext(
+  block: Block,
+  context: number,
+  callee: ReadonlyMap<number, Block>,
+  ret: number,
+  sure: boolean,
+): Block {
   const { end } = block;
   const id = (rel: number) => rel + context;
   const inside = (to: number): Terminator => (callee.has(to) ? { k: "jump", to: id(to) } : { k: "leave", rel: to });
   const moved: Terminator =
     end.k === "indirect"
-      ? { k: "return", to: ret, rel: ret }
+      ? { k: "return", to: ret, rel: ret, sure }
       : end.k === "branch"
         ? { k: "branch", taken: id(end.taken), fall: id(end.fall) }
         : end.k === "jump"
@@ -268,8 +287,13 @@ export function successors(block: Block, blocks: ReadonlyMap<number, Block>): nu
     case "branch":
       return [end.fall, end.taken].filter((to) => blocks.has(to));
     case "jump":
+    case "guess":
     case "return":
       return blocks.has(end.to) ? [end.to] : [];
+    case "rounds":
+      return [end.checked, end.unchecked];
+    case "again":
+      return [end.otherwise, end.to];
     case "call":
       return blocks.has(end.ret) ? [end.ret] : [];
     case "inline":

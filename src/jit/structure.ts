@@ -6,6 +6,8 @@
 
 /** What the code generator needs to know of a graph whose nodes are numbers. */
 export interface Structure {
+  /** The nodes in reverse postorder. */
+  readonly order: readonly number[];
   /** Dominator-tree children that several forward edges reach, those that come last first. */
   readonly merges: ReadonlyMap<number, readonly number[]>;
   readonly loops: ReadonlySet<number>;
@@ -90,6 +92,7 @@ export function structureOf(entry: number, successors: (node: number) => readonl
     else merges.set(parent, [order[i]!]);
   }
   return {
+    order,
     merges,
     loops,
     isMerge: (node) => forwardEdges[number.get(node)!]! >= 2,

@@ -37,7 +37,9 @@ import { inlineFunction } from "./inline.ts";
 import type { Place } from "./place.ts";
 import { type Block, type Region, type RegionInsn, relOf, successors } from "./region.ts";
 import { IntegerRegisters, NO_WORDS } from "./registers.ts";
+import { withUncheckedRounds } from "./rounds.ts";
 import { type Structure, structureOf } from "./structure.ts";
+import { beginRounds } from "./unchecked.ts";
 import { compareWords, loadedBy, type WordContext, wordsOf } from "./words.ts";
 
 /** Nested guest calls on the host's stack at most; beyond that calls go through the interpreter. */
@@ -104,6 +106,8 @@ class RegionTranslator implements Backend, Place {
   readonly tlb = local(I32, "tlb");
   private readonly exitPc = local(I64, "exitPc");
   private readonly target = local(I64, "target");
+  /** Unchecked rounds that are left. */
+  private readonly left = local(I32, "left");
   readonly x: IntegerRegisters;
   private readonly fp: FloatRegisters;
   private readonly accesses: Accesses;
@@ -118,26 +122,33 @@ class RegionTranslator implements Backend, Place {
   private readonly wordsBefore: ReadonlyMap<number, number>;
 
   constructor(region: Region, around: Surroundings, funcs: FuncIndex, signatures: SignatureTable) {
-    this.region = region;
+    this.region = withUncheckedRounds(region);
     this.around = around;
     this.f = new FuncLowering([this.h, this.depth], funcs, signatures, this);
     this.x = new IntegerRegisters(this.f);
     this.accesses = new Accesses(this, around.layout, this.f);
     this.fp = new FloatRegisters(this, this.accesses, this.f, around.fused);
-    this.wordsBefore = wordsOf(region.entry, region.blocks);
-    this.exits = exitsOf(region, this.wordsBefore);
-    this.structure = structureOf(region.entry, (node) => successors(region.blocks.get(node)!, region.blocks));
+    const { entry, blocks } = this.region;
+    this.wordsBefore = wordsOf(entry, blocks);
+    this.exits = exitsOf(this.region, this.wordsBefore);
+    this.structure = structureOf(entry, (node) => successors(blocks.get(node)!, blocks));
   }
 
   translate(): CompiledFunc {
     const { f, h, region } = this;
     this.collectRegisters();
-    for (const l of [this.base, this.budget, this.tlb, this.exitPc, this.target]) f.slot(l);
-    f.stmts([set(this.base, i64.sub(S.pc.get(h), region.entry)), set(this.budget, S.budget.get(h)), ...this.reload()]);
+    for (const l of [this.base, this.budget, this.tlb, this.exitPc, this.target, this.left]) f.slot(l);
+    for (const { end } of region.blocks.values())
+      if (end.k === "rounds") for (const { distance } of end.rounds.streams) f.slot(distance);
+    f.stmts([
+      set(this.base, i64.sub(S.pc.get(h), relOf(region.entry))),
+      set(this.budget, S.budget.get(h)),
+      ...this.reload(),
+    ]);
     const stored = label("stored");
     f.begin(0x02, stored);
     for (const exit of this.exits) f.begin(0x02, exit.label);
-    f.stmts(this.checkBudget(region.entry));
+    f.stmts(this.checkBudget(relOf(region.entry)));
     this.node(region.entry);
     for (const { words } of this.exits.toReversed()) {
       f.end();
@@ -215,7 +226,8 @@ class RegionTranslator implements Backend, Place {
       this.loopLabels.set(id, l);
       f.begin(0x03, l);
       this.x.atHome(this.wordsBefore.get(id)!);
-      f.stmts(this.checkBudget(relOf(id)));
+      // Where rounds go unchecked there is enough for all of them.
+      if (!this.region.blocks.get(id)!.rounds) f.stmts(this.checkBudget(relOf(id)));
       this.within(id, merges, 0);
       f.end();
     } else this.within(id, merges, 0);
@@ -270,8 +282,8 @@ class RegionTranslator implements Backend, Place {
 
   private block(block: Block): void {
     const { f } = this;
-    this.fp.begin();
-    this.accesses.begin(block.insns);
+    this.fp.begin(block.rounds !== undefined);
+    this.accesses.begin(block.insns, block.rounds);
     const { end } = block;
     let condition: Expr | undefined;
     const outer = this.x.begin();
@@ -297,21 +309,14 @@ class RegionTranslator implements Backend, Place {
       case "indirect":
         f.stmts(this.leaveTo(this.target, 0));
         break;
-      case "branch": {
-        f.expr(condition!);
-        const values = this.x.save();
-        f.begin(0x04, label("taken"));
-        this.goTo(block.id, end.taken);
-        f.end();
-        this.x.restore(values);
-        this.goTo(block.id, end.fall);
+      case "branch":
+        this.either(block.id, condition!, end.taken, end.fall);
         break;
-      }
       case "call":
         this.call(block.id, end.rel, end.ret);
         break;
       case "return":
-        f.stmts([iff(i64.ne(this.target, this.pcOf(end.rel)), this.leaveTo(this.target, 0))]);
+        if (!end.sure) f.stmts([iff(i64.ne(this.target, this.pcOf(end.rel)), this.leaveTo(this.target, 0))]);
         // The page of the call was being run; where the call was at its end, the next page was not.
         this.goTo(block.id, end.to, (end.rel & 4095) === 0);
         break;
@@ -325,8 +330,32 @@ class RegionTranslator implements Backend, Place {
           this.x.restore(values);
         }
         this.goTo(block.id, end.to);
+        break;
+      case "guess":
+        f.stmt(iff(i64.ne(this.target, this.pcOf(end.guess)), this.leaveTo(this.target, 0)));
+        this.goTo(block.id, end.to);
+        break;
+      case "rounds":
+        f.scope(beginRounds(end.rounds, this, this.left, this.budget, this.region.size));
+        this.either(block.id, i32.gt_u(this.left, 1), end.unchecked, end.checked);
+        break;
+      case "again":
+        f.stmt(set(this.left, i32.sub(this.left, 1)));
+        this.either(block.id, this.left, end.to, end.otherwise);
     }
     this.x.end(outer);
+  }
+
+  /** Goes on at `then` or `otherwise`. */
+  private either(from: number, condition: Expr, then: number, otherwise: number): void {
+    const { f } = this;
+    f.expr(condition);
+    const values = this.x.save();
+    f.begin(0x04, label("then"));
+    this.goTo(from, then);
+    f.end();
+    this.x.restore(values);
+    this.goTo(from, otherwise);
   }
 
   /** A guest call: a call on the host's stack where the callee is known, checked when it comes back. */

@@ -6,9 +6,13 @@ import { TLB_ENTRIES } from "../layout.ts";
 export const entryOf = (base: Expr, address: Expr, entries = TLB_ENTRIES): Expr =>
   i32.add(base, i32.and(i32.wrap(i64.shr_u(address, 8)), (entries - 1) << 4));
 
-/** True where an access of `size` bytes at `address` lies wholly in the page of the entry. */
+/**
+ * True where an access of `size` bytes at `address` lies wholly in the page of the entry: the tag is then 0 to 4096 - size
+ * below it. The tag comes first in the subtraction because V8 makes a memory operand of what comes second, and loads
+ * it a second time.
+ */
 export const tagHits = (entry: Expr, address: Expr, size: number, offset = 0): Expr =>
-  i64.lt_u(i64.xor(size === 1 ? address : i64.add(address, size - 1), i64.load(entry, offset)), 4096);
+  i64.lt_u(i64.add(i64.sub(i64.load(entry, offset), address), 4096 - size), 4097 - size);
 
 /** The tag of an invalid entry at the ends of a table; all others have 0. */
 export const NO_PAGE = 0x2000;
