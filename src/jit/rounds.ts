@@ -15,6 +15,7 @@ import type { Expr, Stmt } from "../wasm/ir.ts";
 import { I32, type Local, local } from "../wasm/ir.ts";
 import { type Block, type Region, type RegionInsn, relOf, successors } from "./region.ts";
 import { type Structure, structureOf } from "./structure.ts";
+import { wordsAfter } from "./words.ts";
 
 /** The accesses of a round through one register: bytes `low` to `high` from where it stands when the round begins. */
 export interface Stream {
@@ -33,6 +34,8 @@ export interface Rounds {
   readonly streams: readonly Stream[];
   /** The stream of each instruction that loads or stores without a check. */
   readonly streamOf: ReadonlyMap<RegionInsn, Stream>;
+  /** Registers (words.ts) that are words after each round if they are before it, and that the next one needs. */
+  readonly words: number;
   /** Instructions of a round at most. */
   readonly length: number;
   readonly usesFloat: boolean;
@@ -96,6 +99,12 @@ function isBaseAndOffset(s: Extract<Stmt, { k: "effect" }>): boolean {
   const [address] = s.args;
   return address!.k === "bin" && is(address!.a, "rs1") && is(address!.b, "imm");
 }
+
+/** Whether an instruction has the integer operands rd, rs1 and rs2. */
+const operandsOf = insns.map(({ operands }) => {
+  const text = operands.join(" ");
+  return [/\brd\b/, /\brs1\b/, /\brs2\b/].map((name) => name.test(text));
+});
 
 const ADDI = insns.findIndex(({ name }) => name === "addi");
 const ADD = insns.findIndex(({ name }) => name === "add");
@@ -210,7 +219,41 @@ function roundsOf(loop: Loop, blocks: Region["blocks"]): Rounds | undefined {
     streamOf.set(insn, stream);
   }
   if (streamOf.size * 2 < accesses.length) return undefined;
-  return { streams, streamOf, length, usesFloat, writesFloat };
+  return { streams, streamOf, words: wordsOfRound(loop, blocks), length, usesFloat, writesFloat };
+}
+
+/** What `Rounds.words` stands for: the registers that a round reads before it writes them, less those that do not stay. */
+function wordsOfRound(loop: Loop, blocks: Region["blocks"]): number {
+  const head = loop[0]!.id;
+  let read = 0;
+  let everWritten = 0;
+  const writtenBefore = new Map<number, number>([[head, 0]]);
+  for (const block of loop) {
+    let written = writtenBefore.get(block.id)!;
+    for (const insn of block.insns) {
+      const [rd, rs1, rs2] = operandsOf[insn.n]!;
+      if (rs1) read |= (1 << insn.rs1) & ~written;
+      if (rs2) read |= (1 << insn.rs2) & ~written;
+      if (rd) written |= 1 << insn.rd;
+    }
+    everWritten |= written;
+    for (const to of successors(block, blocks))
+      if (to !== head) writtenBefore.set(to, written & (writtenBefore.get(to) ?? -1));
+  }
+  for (let assumed = read & everWritten; ; ) {
+    const before = new Map<number, number>([[head, assumed | 1]]);
+    let end = assumed;
+    for (const block of loop) {
+      let words = before.get(block.id)!;
+      for (const insn of block.insns) words = wordsAfter(insn, words);
+      for (const to of successors(block, blocks)) {
+        if (to === head) end &= words;
+        else before.set(to, words & (before.get(to) ?? -1));
+      }
+    }
+    if (end === assumed) return assumed;
+    assumed = end;
+  }
 }
 
 /** The region with unchecked rounds for the inner loops that gain from them. */

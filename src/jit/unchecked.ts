@@ -34,12 +34,22 @@ export function beginRounds(rounds: Rounds, place: Place, left: Local, budget: L
       body: [
         ...(rounds.usesFloat ? [leave(none, i32.or(S.fsOff.get(h), S.frm.get(h)))] : []),
         set(count, i32.div_u(i32.sub(budget, spare), rounds.length)),
+        ...wordChecks(rounds.words, place, none),
         ...rounds.streams.flatMap((stream) => lookUp(stream, place, count, none)),
         set(left, count),
         ...(rounds.writesFloat ? [S.fsDirty.set(h, 1)] : []),
       ],
     },
   ];
+}
+
+/** Whether the registers are words that the copy takes for words. */
+function wordChecks(words: number, { x }: Place, none: Label): Stmt[] {
+  const checks: Stmt[] = [];
+  for (let n = 1; n < 32; n++)
+    if ((words >>> n) & 1 && x.word(n) === undefined)
+      checks.push(leave(none, i64.ne(x.get(n), i64.extend32_s(x.get(n)))));
+  return checks;
 }
 
 const leave = (none: Label, c: Expr): Stmt => ({ k: "br", label: none, c });

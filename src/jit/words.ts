@@ -60,12 +60,13 @@ export function isWord(e: Expr, c: WordContext): boolean {
   }
 }
 
-/** `mv` and `li`: addi with an immediate of 0, or to x0. */
+/** `mv` and `li`: an addition of 0 or to x0. */
 const isCopy = (e: Extract<Expr, { k: "bin" }>, c: WordContext): boolean =>
-  e.op === ADD &&
-  e.b.k === "operand" &&
-  e.b.name === "imm" &&
-  (c.insn.imm === 0 ? isWord(e.a, c) : e.a.k === "operand" && e.a.name === "rs1" && c.insn.rs1 === 0);
+  e.op === ADD && ((isZero(e.b, c) && isWord(e.a, c)) || (isZero(e.a, c) && isWord(e.b, c)));
+
+const isZero = (e: Expr, { insn }: WordContext): boolean =>
+  e.k === "operand" &&
+  (e.name === "rs1" ? insn.rs1 : e.name === "rs2" ? insn.rs2 : e.name === "imm" ? insn.imm : 1) === 0;
 
 /** The low 32 bits of a word. */
 export function low(e: Expr): Expr {
@@ -117,7 +118,7 @@ const results: readonly (Expr | undefined)[] = insns.map(({ body }) => {
 const writesRd = insns.map(({ operands }) => /\brd\b/.test(operands.join(" ")));
 
 /** The registers that hold words after an instruction. */
-function wordsAfter(insn: RegionInsn, words: number): number {
+export function wordsAfter(insn: RegionInsn, words: number): number {
   if (!writesRd[insn.n] || insn.rd === 0) return words;
   const result = results[insn.n];
   const bit = 1 << insn.rd;
@@ -137,7 +138,9 @@ export function wordsOf(entry: number, blocks: ReadonlyMap<number, Block>): Read
       // What a function leaves in the registers is not known.
       const called = block.end.k === "call" || (block.end.k === "inline" && to === block.end.ret);
       const old = before.get(to) ?? ALL;
-      const now = old & (called ? NONE : words);
+      // Unchecked rounds have looked.
+      const seen = block.end.k === "rounds" && to === block.end.unchecked ? block.end.rounds.words : NONE;
+      const now = old & (called ? NONE : words | seen);
       if (now === old && before.has(to)) continue;
       before.set(to, now);
       work.push(to);
