@@ -27,9 +27,14 @@ export class IntegerRegisters {
   private readonly written: number[] = [];
   private values: (Expr | undefined)[] = [];
   private temps: Local[] = [];
+  private readonly onTheWay: Record<typeof I32 | typeof I64, Local[]> = { [I32]: [], [I64]: [] };
+  /** Locals that keep their value until the block ends: the homes, the block's own, and `base`. */
+  private readonly stable: Set<Local>;
 
-  constructor(f: FuncLowering) {
+  /** @param base where the region begins: a local that never changes */
+  constructor(f: FuncLowering, base: Local) {
     this.f = f;
+    this.stable = new Set([base]);
   }
 
   /** The region uses register `n`. Before any code. */
@@ -38,6 +43,7 @@ export class IntegerRegisters {
     if (this.wide[n] === undefined) {
       this.wide[n] = local(I64, `x${n}`);
       this.f.slot(this.wide[n]);
+      this.stable.add(this.wide[n]);
       this.used.push(n);
     }
     if (written && !this.written.includes(n)) this.written.push(n);
@@ -74,6 +80,7 @@ export class IntegerRegisters {
       narrow = local(I32, `w${n}`);
       this.f.pin(narrow);
       this.narrow[n] = narrow;
+      this.stable.add(narrow);
     }
     return narrow;
   }
@@ -104,13 +111,32 @@ export class IntegerRegisters {
   /** Register `insn.rd` becomes the value of `e`, whose operands are those of the instruction. */
   set(n: number, e: Expr, context: WordContext): Stmt[] {
     const value = this.resolve(isWord(e, context) ? low(e) : e, context.insn);
-    if (value.k === "const") {
+    if (this.isSimple(value)) {
       this.values[n] = value;
       return [];
     }
     const temp = this.temp(value.t === I32 ? I32 : I64);
     this.values[n] = temp;
     return [set(temp, value)];
+  }
+
+  /**
+   * One operation at most, on what does not change before the block ends. It is done where the value is wanted, so what
+   * only an exit wants is done there; where several want it V8 sees that they are the same.
+   */
+  private isSimple(e: Expr): boolean {
+    switch (e.k) {
+      case "un":
+        return this.isStable(e.a);
+      case "bin":
+        return this.isStable(e.a) && this.isStable(e.b);
+      default:
+        return this.isStable(e);
+    }
+  }
+
+  private isStable(e: Expr): boolean {
+    return e.k === "const" || (e.k === "local" && this.stable.has(e));
   }
 
   /** Register `n` becomes what is put into the local that this returns. */
@@ -124,6 +150,7 @@ export class IntegerRegisters {
     const temp = local(t);
     this.f.pin(temp);
     this.temps.push(temp);
+    this.stable.add(temp);
     return temp;
   }
 
@@ -136,7 +163,10 @@ export class IntegerRegisters {
 
   /** Ends a block: its own locals are free. */
   end(outer: readonly Local[]): void {
-    for (const temp of this.temps) this.f.release(temp);
+    for (const temp of this.temps) {
+      this.f.release(temp);
+      this.stable.delete(temp);
+    }
     this.temps = [...outer];
   }
 
@@ -147,15 +177,40 @@ export class IntegerRegisters {
 
   /** Puts every register that is elsewhere into its home, for a block where those of `words` are words. */
   goHome(words: number): Stmt[] {
+    const values: Stmt[] = [];
     const moves: Stmt[] = [];
     for (const n of this.used) {
       const home = this.home(n, words);
       const value = this.values[n]!;
       if (value === home) continue;
       // A word that is wide here is one all the same: the analysis has seen all ways to the block.
-      moves.push(set(home, home.t === I64 ? this.get(n) : (this.word(n) ?? i32.wrap(value))));
+      const moved = home.t === I64 ? this.get(n) : (this.word(n) ?? i32.wrap(value));
+      if (value.k === "const" || this.temps.includes(value as Local) || this.isHomeOf(n, value)) {
+        moves.push(set(home, moved));
+        continue;
+      }
+      // It may be made of homes that change now.
+      const temp = this.passing(values.length, home.t === I64 ? I64 : I32);
+      values.push(set(temp, moved));
+      moves.push(set(home, temp));
     }
-    return moves;
+    return [...values, ...moves];
+  }
+
+  /** The local for the value number `i` on its way home. */
+  private passing(i: number, t: typeof I32 | typeof I64): Local {
+    const pool = this.onTheWay[t];
+    let temp = pool[i];
+    if (temp === undefined) {
+      temp = local(t);
+      this.f.pin(temp);
+      pool[i] = temp;
+    }
+    return temp;
+  }
+
+  private isHomeOf(n: number, value: Expr): boolean {
+    return value === this.wide[n] || value === this.narrow[n];
   }
 
   /** An expression with the instruction's registers put in, for a value that outlives them. */

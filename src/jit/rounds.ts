@@ -157,7 +157,7 @@ function innerLoops({ blocks }: Region, structure: Structure): Loop[] {
     // A region that begins with an inner loop has the same head for the loop around it, which comes from further up.
     const bodies = before
       .get(head)!
-      .filter((from) => structure.isBack(from, head))
+      .filter((from) => structure.isBack(from, head) && !structure.isIrreducible(from, head))
       .map((from) => ({ below: relOf(from) >= relOf(head), inside: bodyOf(head, from) }))
       .sort((a, b) => a.inside.size - b.inside.size);
     const inside = new Set(bodies.flatMap((body, i) => (i === 0 || body.below ? [...body.inside] : [])));

@@ -125,7 +125,7 @@ class RegionTranslator implements Backend, Place {
     this.region = withUncheckedRounds(region);
     this.around = around;
     this.f = new FuncLowering([this.h, this.depth], funcs, signatures, this);
-    this.x = new IntegerRegisters(this.f);
+    this.x = new IntegerRegisters(this.f, this.base);
     this.accesses = new Accesses(this, around.layout, this.f);
     this.fp = new FloatRegisters(this, this.accesses, this.f, around.fused);
     const { entry, blocks } = this.region;
