@@ -82,7 +82,6 @@ export function interpreterFunction(
   const trapped = label("trapped");
   const faulted = label("faulted");
   const illegal = label("illegal");
-  const dispatch = label("dispatch");
   const attend = label("attend");
 
   const field16 = (offset: number): Expr => i32.load16_u(ip, offset);
@@ -91,8 +90,10 @@ export function interpreterFunction(
   const length = i32.load8_u(ip, OP.length);
   const immediate = i64.load32_s(ip, OP.imm);
 
+  /** Continues with the operation at `ip`. */
+  const goOn: Stmt[] = [set(handler, i32.load16_u(ip, OP.handler)), br(next)];
   /** Continues with the next operation. */
-  const advance: Stmt[] = [set(ip, i32.add(ip, i32.shl(length, 3))), br(next)];
+  const advance: Stmt[] = [set(ip, i32.add(ip, i32.shl(length, 3))), ...goOn];
   const leavePage = (target: Expr): Stmt[] => [set(pcLocal, target), br(lookup)];
   /** After the host ran: something may want attention before the next instruction. */
   const attendIfAsked: Stmt[] = [
@@ -185,7 +186,7 @@ export function interpreterFunction(
           ...leaveIfOutside,
           // Loops are closed by a branch backwards.
           iff(i32.lt_s(distance, 0), countJump()),
-          br(next),
+          ...goOn,
         ]),
         ...advance,
       ];
@@ -194,7 +195,7 @@ export function interpreterFunction(
       set(ip, i32.add(ip, i32.shl(i32.load(ip, OP.imm), 3))),
       ...leaveIfOutside,
       ...countJump(),
-      br(next),
+      ...goOn,
     ],
     jump: ([target]) => {
       const side = local(I32, "side");
@@ -381,17 +382,16 @@ export function interpreterFunction(
     ),
     set(ip, i32.add(page, i32.shl(i32.and(i32.wrap(pcLocal), 4094), 3))),
   ]);
-  f.scope(countJump());
+  f.scope([...countJump(), set(handler, i32.load16_u(ip, OP.handler))]);
   f.begin(0x03, next);
   const stop = label("stop");
   f.begin(0x02, stop);
-  f.stmts([br(stop, i32.eqz(budget)), set(budget, i32.sub(budget, 1)), set(handler, i32.load16_u(ip, OP.handler))]);
-  f.begin(0x03, dispatch);
+  f.stmts([br(stop, i32.eqz(budget)), set(budget, i32.sub(budget, 1))]);
   for (let n = handlers - 1; n >= 0; n--) f.begin(0x02, labels[n]!);
   f.stmt({ k: "br_table", index: handler, labels, otherwise: labels[handlers - 1]! });
   for (let n = 0; n < handlers; n++) {
     f.end();
-    if (n === HANDLER_DECODE) f.scope([callStmt("decode", page, ip), set(budget, i32.add(budget, 1)), br(next)]);
+    if (n === HANDLER_DECODE) f.scope([callStmt("decode", page, ip), set(budget, i32.add(budget, 1)), ...goOn]);
     else if (n === HANDLER_RELOOKUP) f.scope([set(budget, i32.add(budget, 1)), set(pcLocal, currentPc), br(lookup)]);
     else if (n === HANDLER_CROSS) {
       // An instruction that begins at the page's last halfword: decoded alone, for its second half may change.
@@ -403,25 +403,24 @@ export function interpreterFunction(
         iff(S.attention.get(h), [set(pcLocal, currentPc), br(attend)]),
         set(ip, i32.add(i32.sub(ip, page), entry)),
         set(page, entry),
-        br(next),
+        ...goOn,
       ]);
     } else if (n === HANDLER_REGION) {
       // Tier 1 has code that begins here. Near the end of a slice the operation itself runs, to stop where asked.
       const side = local(I32, "side");
+      const itself: Stmt[] = [
+        set(handler, i32.load16_u(side, CODE.side + SIDE.handler)),
+        set(budget, i32.add(budget, 1)),
+        br(next),
+      ];
       f.scope([
         set(side, i32.add(page, i32.shr_u(i32.sub(ip, page), 1))),
-        iff(i32.lt_u(budget, REGION_BUDGET), [
-          set(handler, i32.load16_u(side, CODE.side + SIDE.handler)),
-          br(dispatch),
-        ]),
+        iff(i32.lt_u(budget, REGION_BUDGET), itself),
         S.pc.set(h, currentPc),
         S.budget.set(h, i32.add(budget, 1)),
         callRegion(i32.load(side, CODE.side + SIDE.table), h, i32.const(0)),
         // It left before its first instruction: that one is not for translated code now.
-        iff(i32.eq(S.budget.get(h), i32.add(budget, 1)), [
-          set(handler, i32.load16_u(side, CODE.side + SIDE.handler)),
-          br(dispatch),
-        ]),
+        iff(i32.eq(S.budget.get(h), i32.add(budget, 1)), itself),
         set(pcLocal, S.pc.get(h)),
         set(budget, S.budget.get(h)),
         br(attend),
@@ -432,7 +431,6 @@ export function interpreterFunction(
       f.scope([...insn.body, ...advance]);
     } else f.stmts([br(illegal)]);
   }
-  f.end(); // dispatch
   f.end(); // stop: the budget is used up, or attention was asked for during a slow load
   f.stmts([set(pcLocal, currentPc), iff(S.attention.get(h), [set(budget, S.budget.get(h)), br(attend)]), br(exit)]);
   f.end(); // next
