@@ -9,7 +9,8 @@ import { CODE, DEVICE_MARK, type MemoryLayout, OP, SIDE } from "../riscv/layout.
 import { regionFunctions } from "../riscv/regions.ts";
 import { type CompiledFunc, encodeModule, type Import, SignatureTable } from "../wasm/encoder.ts";
 import type { Expr, Signature, Stmt } from "../wasm/ir.ts";
-import { type CodeReader, findRegion, mayReachDevices, REGION_LIMIT, type Region } from "./region.ts";
+import { type CodeReader, findRegion, mayReachDevices, REGION_LIMIT, type Region, successors } from "./region.ts";
+import { structureOf } from "./structure.ts";
 import { translateRegion } from "./translate.ts";
 
 /** A place where translation begins, and the pages around it as the hart that ran it had them mapped. */
@@ -29,10 +30,16 @@ export interface TranslatedRegion {
   readonly name: string;
   readonly instructions: number;
   readonly bytes: number;
-  /** The code that it was made from, block by block, where it got hot: for the log. */
-  readonly blocks: readonly { readonly pc: bigint; readonly code: readonly number[] }[];
+  /** Where it got hot. */
+  readonly pc: bigint;
+  /** The code that it was made from: for each block its distance from the entry and its number of instructions... */
+  readonly blocks: Int32Array;
+  /** ...and the instructions of all. */
+  readonly code: Uint32Array;
   /** Places of loads and stores that were not translated as accesses to devices. */
-  readonly plainAccesses: readonly number[];
+  readonly plainAccesses: Uint32Array;
+  /** Places that it goes through but for its entry and the heads of its loops. */
+  readonly inside: Uint32Array;
 }
 
 /** A translated batch. `chunks` has the 64-byte chunks (a bit each, low and high word) that were read from each page. */
@@ -133,12 +140,25 @@ interface Job extends Start {
 }
 
 /** Where a region leaves for the interpreter to reach a device. */
-function plainAccessesOf({ region, pages }: Job): number[] {
+function plainAccessesOf({ region, pages }: Job): Uint32Array {
   const found: number[] = [];
   for (const block of region.blocks.values())
     for (const { n, device, rel } of block.insns)
       if (mayReachDevices[n] && !device) found.push(pages.at(rel >> 12)!.place + (rel & 4095));
   return found;
+}
+
+/**
+ * Where a region need not be entered: control that comes by in the interpreter gets to one of its loops, or ends. Loops
+ * are another matter, and so are functions that were taken in.
+ */
+function insideOf({ region, pages }: Job): Uint32Array {
+  const { entry, blocks } = region;
+  const { loops } = structureOf(entry, (id) => successors(blocks.get(id)!, blocks));
+  const found: number[] = [];
+  for (const { id, rel } of blocks.values())
+    if (id === rel && id !== entry && !loops.has(id)) found.push(pages.at(rel >> 12)!.place + (rel & 4095));
+  return Uint32Array.from(found);
 }
 
 /** Translates a batch. Undefined where no entry gives a region. */
@@ -167,12 +187,14 @@ export function translateBatch(
   };
   const jobs: Job[] = [];
   const byPlace = new Map<number, Job>();
+  const insides: Uint32Array[] = [];
+  const inside = new Set<number>();
   const queue: Start[] = entries.map(({ host, offset, pc, near }) => ({ host, offset, pc, pages: Pages.of(near) }));
   let total = 0;
   while (queue.length > 0 && jobs.length < MAX_REGIONS && total < limits.module) {
     const place = queue.shift()!;
     const { host, offset, pc, pages } = place;
-    if (byPlace.has(host + offset)) continue;
+    if (byPlace.has(host + offset) || inside.has(host + offset)) continue;
     const read: CodeReader = {
       find: (word) => decoder.find(word),
       half(rel) {
@@ -193,6 +215,9 @@ export function translateBatch(
     if (!region) continue;
     const job: Job = { ...place, name: `r${jobs.length}`, region };
     jobs.push(job);
+    const within = insideOf(job);
+    insides.push(within);
+    for (const at of within) inside.add(at);
     byPlace.set(host + offset, job);
     total += region.size;
     for (const block of region.blocks.values()) {
@@ -274,11 +299,11 @@ export function translateBatch(
       name: job.name,
       instructions: job.region.size,
       bytes: funcs[i]!.code.length,
-      blocks: [...job.region.blocks.values()].map((block) => ({
-        pc: job.pc + BigInt(block.rel - job.offset),
-        code: block.insns.map((insn) => insn.raw),
-      })),
+      pc: job.pc,
+      blocks: Int32Array.from([...job.region.blocks.values()].flatMap((b) => [b.rel - job.offset, b.insns.length])),
+      code: Uint32Array.from([...job.region.blocks.values()].flatMap((b) => b.insns.map((insn) => insn.raw))),
       plainAccesses: plainAccessesOf(job),
+      inside: insides[i]!,
     })),
     pages: [...copies]
       .filter(([, p]) => p.low | p.high)

@@ -160,9 +160,11 @@ function innerLoops({ blocks }: Region, structure: Structure): Loop[] {
       .filter((from) => structure.isBack(from, head) && !structure.isIrreducible(from, head))
       .map((from) => ({ below: relOf(from) >= relOf(head), inside: bodyOf(head, from) }))
       .sort((a, b) => a.inside.size - b.inside.size);
-    const inside = new Set(bodies.flatMap((body, i) => (i === 0 || body.below ? [...body.inside] : [])));
-    if ([...inside].every((id) => isSimple(id, head)))
-      loops.push(structure.order.filter((id) => inside.has(id)).map((id) => blocks.get(id)!));
+    const inside = new Set<number>();
+    for (const [i, body] of bodies.entries())
+      if ((i === 0 || body.below) && [...body.inside].every((id) => isSimple(id, head)))
+        for (const id of body.inside) inside.add(id);
+    if (inside.size > 0) loops.push(structure.order.filter((id) => inside.has(id)).map((id) => blocks.get(id)!));
   }
   return loops;
 }

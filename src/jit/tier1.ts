@@ -27,6 +27,11 @@ export interface Compiler {
 
 /** Pages around an entry that translation may look at, in each direction. */
 const NEAR = 40;
+/**
+ * How many times hotter a place inside a region must be to become an entry itself. It takes such a place only to get back
+ * into translated code, which the next round of a loop does as well; the region would be translated once more for it.
+ */
+const INSIDE = 8;
 /** Entries in a batch at most. */
 const BATCH = 16;
 /** Code bytes that are kept; beyond, everything is translated anew as it gets hot. */
@@ -41,7 +46,9 @@ interface Installed {
   /** What it was made from: pages, and in each the chunks of 64 bytes, a bit for each. */
   readonly pages: readonly { readonly host: number; readonly low: number; readonly high: number }[];
   /** Places of loads and stores at which it leaves to reach a device. */
-  readonly plainAccesses: Uint32Array;
+  readonly plainAccesses: ReadonlySet<number>;
+  /** Places where its regions need not be entered. */
+  readonly inside: ReadonlySet<number>;
 }
 
 /** Whether it has instructions in the chunks of some bytes of a page. */
@@ -92,8 +99,16 @@ export class RegionCache implements Tier1 {
     if (this.waiting.has(place) || !this.patience.deserves(host, offset)) return;
     if (engine.view.getUint16(ip, true) === HANDLER_REGION) return;
     if (host === 0) return; // a scratch page
+    const jumps = engine.view.getUint16(page + CODE.side + (offset >> 1) * SIDE.size + SIDE.count, true);
+    if (this.isInside(host, place) && jumps % (INSIDE * engine.hotCount) !== 0) return;
     this.waiting.add(place);
     this.pending.push({ host, offset, pc: hart.pc, near: this.nearPages(hart, host, page) });
+  }
+
+  /** Whether a region goes through a place and will be entered soon. */
+  private isInside(host: number, place: number): boolean {
+    for (const installed of this.byPage.get(host) ?? []) if (installed.inside.has(place)) return true;
+    return false;
   }
 
   /** The pages around a hart's pc that its fetch entries know. */
@@ -180,7 +195,8 @@ export class RegionCache implements Tier1 {
       size: t.size,
       slots,
       pages: t.pages.map(({ host, low, high }) => ({ host, low, high })),
-      plainAccesses: Uint32Array.from(t.regions.flatMap((region) => region.plainAccesses)),
+      plainAccesses: new Set(t.regions.flatMap((region) => [...region.plainAccesses])),
+      inside: new Set(t.regions.flatMap((region) => [...region.inside])),
     };
     for (const { host, code, low, high } of t.pages) {
       // Stores to what was translated must be seen, decoded or not.
@@ -197,20 +213,22 @@ export class RegionCache implements Tier1 {
   }
 
   /** What `-d jit` shows: a region's place, size and guest code; its hotness is in the interpreter's count. */
-  private logRegion({ instructions, bytes, blocks, host, offset }: TranslatedRegion, slot: number): void {
+  private logRegion(region: TranslatedRegion, slot: number): void {
+    const { instructions, bytes, pc, blocks, code, host, offset } = region;
     const page = this.engine.i32[(this.engine.layout.codePage >> 2) + (host >>> 12)]!;
     const jumps = this.engine.view.getUint16(page + CODE.side + (offset >> 1) * SIDE.size + SIDE.count, true);
-    const at = blocks[0]!.pc.toString(16);
     this.log.write(
       "jit",
-      `region ${slot} at 0x${at}: ${instructions} instructions in ${blocks.length} blocks, ${bytes} bytes of wasm, after ${jumps} jumps`,
+      `region ${slot} at 0x${pc.toString(16)}: ${instructions} instructions in ${blocks.length / 2} blocks, ${bytes} bytes of wasm, after ${jumps} jumps`,
     );
-    for (const block of blocks) {
-      let { pc } = block;
-      for (const raw of block.code) {
-        this.log.write("jit", `  0x${pc.toString(16)}:  ${disassemble(raw, pc)}`);
-        pc += (raw & 3) === 3 ? 4n : 2n;
+    let next = 0;
+    for (let block = 0; block < blocks.length; block += 2) {
+      let at = pc + BigInt(blocks[block]!);
+      for (const raw of code.subarray(next, next + blocks[block + 1]!)) {
+        this.log.write("jit", `  0x${at.toString(16)}:  ${disassemble(raw, at)}`);
+        at += (raw & 3) === 3 ? 4n : 2n;
       }
+      next += blocks[block + 1]!;
       this.log.write("jit", "");
     }
   }
@@ -234,7 +252,7 @@ export class RegionCache implements Tier1 {
     engine.u8[ip + OP.device]! |= DEVICE_MARK;
     const place = host + ((ip - page) >> 3);
     for (const installed of this.byPage.get(host) ?? []) {
-      if (!installed.plainAccesses.includes(place)) continue;
+      if (!installed.plainAccesses.has(place)) continue;
       this.remove(installed);
       // It was hot, and it should not take long until it is again, with this access as one to a device.
       for (const { side } of installed.slots) engine.view.setUint16(side + SIDE.count, 0xffff, true);

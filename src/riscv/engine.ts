@@ -159,6 +159,8 @@ export class Engine {
   readonly table = new WebAssembly.Table({ element: "anyfunc", initial: 1 });
   /** Whether the host's multiply-add rounds once. */
   readonly fused = probeFused();
+  /** Jumps to an operation after which tier 1 hears of it, and again. */
+  readonly hotCount: number;
   tier1: Tier1 | undefined;
   /** Called for each trap while a hart's `traceTraps` is set: cause and tval are in S.fa and S.fb. */
   onTrap: (hart: Hart) => void = () => {};
@@ -209,7 +211,8 @@ export class Engine {
     });
     this.decoder = new Decoder(buffer, this.extensions);
     writeCsrTables(this.view, layout);
-    const code = this.generated(pages, options.hotCount ?? HOT_COUNT, options.modules ?? new Map());
+    this.hotCount = options.hotCount ?? HOT_COUNT;
+    const code = this.generated(pages, this.hotCount, options.modules ?? new Map());
     this.signatures = code.signatures;
     this.exports = this.instantiate(code.module);
     this.harts = Array.from({ length: options.harts }, (_, n) => new Hart(this, n));
