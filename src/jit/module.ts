@@ -145,7 +145,7 @@ function plainAccessesOf({ region, pages }: Job): Uint32Array {
   for (const block of region.blocks.values())
     for (const { n, device, rel } of block.insns)
       if (mayReachDevices[n] && !device) found.push(pages.at(rel >> 12)!.place + (rel & 4095));
-  return found;
+  return Uint32Array.from(found);
 }
 
 /**
