@@ -75,6 +75,8 @@ export function interpreterFunction(
   const handler = local(I32, "handler");
   const cause = local(I64, "cause");
   const tval = local(I64, "tval");
+  /** Whether the place that is looked up counts as jumped to. */
+  const counted = local(I32, "counted");
 
   const exit = label("exit");
   const lookup = label("lookup");
@@ -202,8 +204,10 @@ export function interpreterFunction(
       const distance = local(I64, "distance");
       return [
         set(pcLocal, target!),
+        // Returns are not counted: what comes next was on its way, and the count lies where the host's cache misses.
+        set(counted, i32.ne(field16(OP.rd), S.xSink.offset)),
         // A call by pointer: tier 1 guesses that the next one goes the same way. Even distances, 29 bits and a mark.
-        iff(i32.ne(field16(OP.rd), S.xSink.offset), [
+        iff(counted, [
           set(distance, i64.sub(pcLocal, currentPc)),
           set(side, i32.add(page, i32.shr_u(i32.sub(ip, page), 1))),
           // Not where the slot of a region stands that begins with this very jump.
@@ -324,7 +328,7 @@ export function interpreterFunction(
 
   const f = new FuncLowering([h], funcs, signatures, backend);
   // These live across handlers: they must not be given a slot inside one's scope.
-  for (const l of [ip, page, va, budget, pcLocal, exitCode, cause, tval, entry, handler]) f.slot(l);
+  for (const l of [ip, page, va, budget, pcLocal, exitCode, cause, tval, entry, handler, counted]) f.slot(l);
   const handlers = FIRST_INSN_HANDLER + insns.length + 1;
   const labels = Array.from({ length: handlers }, (_, n) => label(`op${n}`));
 
@@ -332,6 +336,7 @@ export function interpreterFunction(
   f.stmts([
     set(pcLocal, S.pc.get(h)),
     set(budget, S.budget.get(h)),
+    set(counted, 1),
     // A device refused the access at the pc, which had its place in the slice: see Hart.run.
     iff(S.deviceRefused.get(h), [
       S.deviceRefused.set(h, 0),
@@ -382,7 +387,7 @@ export function interpreterFunction(
     ),
     set(ip, i32.add(page, i32.shl(i32.and(i32.wrap(pcLocal), 4094), 3))),
   ]);
-  f.scope([...countJump(), set(handler, i32.load16_u(ip, OP.handler))]);
+  f.scope([iff(counted, countJump()), set(counted, 1), set(handler, i32.load16_u(ip, OP.handler))]);
   f.begin(0x03, next);
   const stop = label("stop");
   f.begin(0x02, stop);
