@@ -159,7 +159,7 @@ export const DEVICE_COUNT = 64;
 export const DEVICE_MARK = 0x80;
 
 /** A translation context: TLBs for reads, writes and fetches, a log of fills, and its key. Entries are 16 bytes: tag, addend. */
-export const TLB_ENTRIES = 8192;
+export const TLB_ENTRIES = 16384;
 export const XTLB_ENTRIES = 256;
 const KEY = TLB_ENTRIES * 32 + XTLB_ENTRIES * 16 + 1024;
 export const CTX = {
