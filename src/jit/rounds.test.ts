@@ -320,6 +320,28 @@ describe("loops with unchecked rounds", () => {
     );
   });
 
+  test("mark floating point dirty", () => {
+    compare(
+      `${PROLOGUE}
+      csrwi fcsr, 1
+      li s1, 200
+    1: li t0, 0x2000             # FS: clean
+      csrc mstatus, t0
+      li a0, 0x80040000
+      li a2, 20
+    2: fld fa2, 0(a0)
+      addi a0, a0, 8
+      addi a2, a2, -1
+      bnez a2, 2b
+      csrr t1, mstatus
+      add s4, s4, t1
+      addi s1, s1, -1
+      bnez s1, 1b
+      ${END}`,
+      { prepare: fill },
+    );
+  });
+
   test("in pages that are mapped here and there, or not at all", () => {
     // Sv39: the first gigapages as they are; from 0xc000_0000 on 64 pages in another order, one of them missing.
     const pte = (pa: number, bits: number) => (BigInt(pa >>> 12) << 10n) | BigInt(bits);
