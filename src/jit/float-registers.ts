@@ -4,7 +4,7 @@ import { CTX, S } from "../riscv/layout.ts";
 import { type Expr, F64, f64, I32, i32, i64, iff, type Local, local, type Stmt, set } from "../wasm/ir.ts";
 import type { FuncLowering } from "../wasm/lower.ts";
 import type { Accesses } from "./accesses.ts";
-import { inlineFloat } from "./float.ts";
+import { EASY, inlineFloat } from "./float.ts";
 import type { Place } from "./place.ts";
 
 export class FloatRegisters {
@@ -14,13 +14,13 @@ export class FloatRegisters {
   private readonly fused: boolean;
   private readonly registers = new Map<number, Local>();
   private readonly written = new Set<number>();
-  /** NX is set and frm is nearest even: the usual case needs no flags. */
+  /** EASY where NX is set and frm is nearest even, so that the usual case needs no flags; else 0. */
   private readonly easy = local(I32, "easyFloat");
   private usesMode = false;
   /** In this block floating point was seen to be on, and was marked dirty. */
   private knownOn = false;
   private dirty = false;
-  /** frm is known not to be a reserved mode. */
+  /** The case is known to be easy. */
   private knownMode = false;
 
   constructor(place: Place, accesses: Accesses, f: FuncLowering, fused: boolean) {
@@ -48,7 +48,7 @@ export class FloatRegisters {
 
   /**
    * Begins a block, or goes on where the state may have changed.
-   * @param known floating point was seen to be on with frm = 0, and was marked dirty
+   * @param known floating point was seen to be on, easy where it rounds, and was marked dirty
    */
   begin(known = false): void {
     this.knownMode = known;
@@ -71,7 +71,7 @@ export class FloatRegisters {
 
   loadMode(): Stmt[] {
     const { h } = this.place;
-    return this.usesMode ? [set(this.easy, i32.and(S.fflags.get(h), i32.eqz(S.frm.get(h))))] : [];
+    return this.usesMode ? [set(this.easy, i32.mul(i32.and(S.fflags.get(h), i32.eqz(S.frm.get(h))), EASY))] : [];
   }
 
   /** The value of `e` goes to the instruction's rd. */
@@ -93,17 +93,15 @@ export class FloatRegisters {
     const { insn } = this.place;
     const name = e.fn;
     const operands = [insn.rs1, insn.rs2, insn.rs3].map((n) => this.registers.get(n));
-    const float = inlineFloat(name, operands, this.fused);
+    const nearest = insn.rm === 7 || insn.rm === 0;
+    const easy = nearest ? (this.knownMode ? i32.const(EASY) : this.easy) : i32.const(0);
+    const float = inlineFloat(name, operands, this.fused, easy);
     if (!float) {
       // Not inline: a call may still change the flags.
       return this.usesMode && /^f/.test(name) ? (write) => [write(e), ...this.loadMode()] : undefined;
     }
     return (write) => {
-      const r = float.value;
-      const condition = float.anyMode
-        ? float.valid
-        : i32.and(insn.rm === 7 || insn.rm === 0 ? this.easy : i32.const(0), float.valid);
-      return [...float.before, iff(condition, [write(r)], [write(e), ...this.loadMode()])];
+      return [...float.before, iff(float.valid, [write(float.value)], [write(e), ...this.loadMode()])];
     };
   }
 

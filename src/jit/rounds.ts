@@ -39,6 +39,7 @@ export interface Rounds {
   /** Instructions of a round at most. */
   readonly length: number;
   readonly usesFloat: boolean;
+  readonly roundsFloat: boolean;
   readonly writesFloat: boolean;
 }
 
@@ -58,6 +59,7 @@ interface Behaviour {
   readonly store: boolean;
   readonly writesX: boolean;
   readonly float: boolean;
+  readonly rounds: boolean;
   readonly writesFloat: boolean;
 }
 
@@ -65,6 +67,7 @@ const behaviours: readonly (Behaviour | undefined)[] = insns.map((insn) => {
   let size = 0;
   let store = false;
   let float = false;
+  let rounds = false;
   let writesFloat = false;
   for (const s of insn.body) {
     if (s.k !== "effect") continue;
@@ -76,6 +79,7 @@ const behaviours: readonly (Behaviour | undefined)[] = insns.map((insn) => {
         break;
       case "fp":
         float = true;
+        rounds = (s.data as { rounding: boolean }).rounding;
         break;
       case "frd":
         writesFloat = true;
@@ -90,7 +94,7 @@ const behaviours: readonly (Behaviour | undefined)[] = insns.map((insn) => {
         return undefined;
     }
   }
-  return { size, store, writesX: /\brd\b/.test(insn.operands.join(" ")), float, writesFloat };
+  return { size, store, writesX: /\brd\b/.test(insn.operands.join(" ")), float, rounds, writesFloat };
 });
 
 /** Whether an access is at rs1 + imm. */
@@ -178,6 +182,7 @@ function roundsOf(loop: Loop, blocks: Region["blocks"]): Rounds | undefined {
   const before = new Map<number, Positions>([[head, Array.from({ length: 32 }, (_, n) => ({ base: n, offset: 0 }))]]);
   const accesses: { insn: RegionInsn; position: Position | undefined; store: boolean; size: number }[] = [];
   let usesFloat = false;
+  let roundsFloat = false;
   let writesFloat = false;
   let end: Positions | undefined;
   for (const block of loop) {
@@ -187,6 +192,7 @@ function roundsOf(loop: Loop, blocks: Region["blocks"]): Rounds | undefined {
       if (behaviour === undefined || insn.device) return undefined;
       const { size, store } = behaviour;
       usesFloat ||= behaviour.float;
+      roundsFloat ||= behaviour.rounds;
       writesFloat ||= behaviour.writesFloat;
       if (size !== 0) {
         const from = at[insn.rs1];
@@ -221,7 +227,7 @@ function roundsOf(loop: Loop, blocks: Region["blocks"]): Rounds | undefined {
     streamOf.set(insn, stream);
   }
   if (streamOf.size * 2 < accesses.length) return undefined;
-  return { streams, streamOf, words: wordsOfRound(loop, blocks), length, usesFloat, writesFloat };
+  return { streams, streamOf, words: wordsOfRound(loop, blocks), length, usesFloat, roundsFloat, writesFloat };
 }
 
 /** What `Rounds.words` stands for: the registers that a round reads before it writes them, less those that do not stay. */

@@ -32,7 +32,9 @@ export function beginRounds(rounds: Rounds, place: Place, left: Local, budget: L
       k: "block",
       label: none,
       body: [
-        ...(rounds.usesFloat ? [leave(none, i32.or(S.fsOff.get(h), S.frm.get(h)))] : []),
+        ...(rounds.usesFloat ? [leave(none, S.fsOff.get(h))] : []),
+        // NX set, and nearest even: what the copy takes for granted.
+        ...(rounds.roundsFloat ? [leave(none, i32.or(S.frm.get(h), i32.eqz(i32.and(S.fflags.get(h), 1))))] : []),
         set(count, i32.div_u(i32.sub(budget, spare), rounds.length)),
         ...wordChecks(rounds.words, place, none),
         ...rounds.streams.flatMap((stream) => lookUp(stream, place, count, none)),
