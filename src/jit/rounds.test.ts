@@ -342,6 +342,66 @@ describe("loops with unchecked rounds", () => {
     );
   });
 
+  test("in floating point, with results at both ends of the range", () => {
+    const ends = [
+      [1 - 2 ** -53, 2 ** -1022], // rounds to the smallest normal number: underflow
+      [1, 2 ** -1022],
+      [1 + 2 ** -52, 2 ** -1022],
+      [2, 2 ** -1022],
+      [0.75, 2 ** -1021],
+      [Number.MAX_VALUE, 1 + 2 ** -52],
+      [Number.MAX_VALUE, 1],
+      [Number.MAX_VALUE, -Number.MAX_VALUE],
+      [-0, 3],
+      [Number.NaN, 1],
+      [Number.POSITIVE_INFINITY, 0.1],
+      [2 ** -1074, 2 ** -1074],
+    ];
+    compare(
+      `${PROLOGUE}
+      li s1, 300
+      li s2, 0x80040000
+      li s3, 0x80050000
+      li s6, ${0x80050000 + ends.length * 16}
+    1: csrwi fcsr, 1
+      mv a0, s2
+      li a2, 3
+      fmv.d.x fa0, zero
+    2: fld fa1, 0(s3)
+      fld fa2, 8(s3)
+      fmul.d fa3, fa1, fa2
+      fadd.d fa4, fa1, fa2
+      fsub.d fa5, fa1, fa2
+      fdiv.d fa6, fa1, fa2
+      fsqrt.d fa7, fa2
+      fmadd.d ft0, fa1, fa2, fa2
+      fnmsub.d ft1, fa1, fa2, fa4
+      flt.d t1, fa1, fa2
+      add s4, s4, t1
+      fsd fa3, 0(a0)
+      addi a0, a0, 8
+      addi a2, a2, -1
+      bnez a2, 2b
+      csrr t2, fflags
+      slli s5, s5, 1
+      add s5, s5, t2
+      addi s3, s3, 16
+      blt s3, s6, 3f
+      li s3, 0x80050000
+    3: addi s1, s1, -1
+      bnez s1, 1b
+      ${END}`,
+      {
+        prepare({ engine, ram }) {
+          for (const [i, pair] of ends.entries())
+            for (const [j, value] of pair.entries())
+              engine.view.setFloat64(ram.byteOffset + 0x50000 + i * 16 + j * 8, value, true);
+        },
+        slices: 1500,
+      },
+    );
+  });
+
   test("in pages that are mapped here and there, or not at all", () => {
     // Sv39: the first gigapages as they are; from 0xc000_0000 on 64 pages in another order, one of them missing.
     const pte = (pa: number, bits: number) => (BigInt(pa >>> 12) << 10n) | BigInt(bits);
