@@ -23,6 +23,7 @@ import {
   set,
 } from "../wasm/ir.ts";
 import { CAUSE, type MemoryLayout, S } from "./layout.ts";
+import { interruptPossible } from "./traps.ts";
 
 /** Kinds of CSR, as `csrKind` in memory tells: by the host; plain storage at `csrOffset` with a write mask. */
 const CSR_HOST = 0;
@@ -171,8 +172,8 @@ export function systemFunctions(m: MemoryLayout): Func[] {
           set(old, i64.and(S.mstatus.get(h), SSTATUS_READ | (1n << 63n))),
           iff(writes, [callStmt("writeStatus", h, combine(operation, old, S.fa.get(h)), i64.const(SSTATUS_WRITE))]),
           S.result.set(h, old),
-          // Setting SIE may let an interrupt in.
-          ret(i32.shl(i32.and(writes, bit(S.mstatus.get(h), 1)), 1)),
+          // Setting SIE may let an interrupt in that waits. One that comes later asks for attention.
+          ret(i32.shl(i32.and(i32.and(writes, bit(S.mstatus.get(h), 1)), interruptPossible(h)), 1)),
         ]),
         set(at, i32.add(h, i32.load16_u(i32.shl(csr, 1), m.csrOffset))),
         set(old, i64.load(at)),
