@@ -374,7 +374,14 @@ class RegionTranslator implements Backend, Place {
       ...this.spill(),
       S.pc.set(h, target),
       S.budget.set(h, this.budget),
-      callStmt(callee ?? "callGuest", h, i32.add(depth, 1)),
+      ...(callee === undefined
+        ? [callStmt("callGuest", h, i32.add(depth, 1), this.pcOf(back))]
+        : [
+            callStmt(callee, h, i32.add(depth, 1)),
+            iff(i32.eqz(i32.or(S.attention.get(h), i64.eq(S.pc.get(h), this.pcOf(back)))), [
+              callStmt("callGuest", h, i32.add(depth, 1), this.pcOf(back)),
+            ]),
+          ]),
       // Code that left early or returned elsewhere: its state is in memory, ours is spilled.
       iff(i32.or(S.attention.get(h), i64.ne(S.pc.get(h), this.pcOf(back))), [ret()]),
       set(this.budget, S.budget.get(h)),
