@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { assemble } from "../isa/assembler.ts";
 import { MemoryRegion } from "../memory/region.ts";
+import { PAGE_CODE } from "./layout.ts";
 import { enter, FINISH, FINISHER, OPEN, PageTables, PTE, RAM, TestMachine, trapOf } from "./machine-for-tests.ts";
 
 const { RWX, AD, R, W, X } = PTE;
@@ -59,6 +60,31 @@ describe("stores to code", () => {
   test("data beside code, in the same page and the same 64 bytes", () => {
     const body = `li a0, 0; li a1, 100; la t0, data; 1: ld t1, 0(t0); add t1, t1, a1; sd t1, 0(t0); addi a1, a1, -1; bnez a1, 1b; ld a0, 0(t0); j 2f; .balign 8; data: .dword 0; 2:`;
     expect(trapOf(body).a[0]).toBe(5050n);
+  });
+});
+
+describe("a page that was code", () => {
+  // Calls a function in it, stores 600 times beside the function, calls it again after one more store into it; and once more.
+  const program = `li s0, 0x80010000; li t0, 0x00150513; sw t0, 0(s0); li t0, 0x00008067; sw t0, 4(s0); li s1, 3;
+    1: jalr s0; li t1, 600; addi t2, s0, 0x200; 2: sd t1, 0(t2); addi t1, t1, -1; bnez t1, 2b;
+    ld t3, 0(t2); add a1, a1, t3; lw t0, 0(s0); li t3, 1 << 20; add t0, t0, t3; sw t0, 0(s0); fence.i;
+    addi s1, s1, -1; bnez s1, 1b; li t0, ${FINISHER}; sw zero, 0(t0); j .`;
+  const flagsOf = ({ engine, ram }: TestMachine) =>
+    engine.u8[engine.layout.pageFlags + ((ram.byteOffset + 0x10000) >>> 12)]! & PAGE_CODE;
+
+  test.each([7, 100, 5000])("and is data now gets fast stores (slices of %i)", (slice) => {
+    const machine = new TestMachine().load(program);
+    machine.hart.reset(BigInt(RAM));
+    const seen: number[] = [];
+    for (let n = 0; !machine.finished && n < 20_000; n++) {
+      machine.hart.run(slice);
+      const flags = flagsOf(machine);
+      if (flags !== seen.at(-1)) seen.push(flags);
+    }
+    // 1 + 2 + 3 and the last values stored.
+    expect([machine.finished, machine.hart.x(10), machine.hart.x(11)]).toEqual([true, 6n, 3n]);
+    // Made code by each call; given up in the first round, where slices are short enough to see it.
+    if (slice < 1000) expect(seen.join()).toContain([PAGE_CODE, 0, PAGE_CODE].join());
   });
 });
 

@@ -146,6 +146,7 @@ export class Decoder {
     this.u32[(page + CODE.hostPage) >> 2] = host;
     this.u32[(page + CODE.chunks) >> 2] = 0;
     this.u32[(page + CODE.chunks + 4) >> 2] = 0;
+    this.u32[(page + CODE.stores) >> 2] = 0;
     for (const slot of [2048, 2049]) this.u16[(page + slot * OP.size) >> 1] = HANDLER_RELOOKUP;
   }
 

@@ -40,6 +40,7 @@ import {
   planMemory,
   RANGE,
   S,
+  STALE_STORES,
 } from "./layout.ts";
 import { mmuFunctions } from "./mmu.ts";
 import { regionFunctions } from "./regions.ts";
@@ -100,6 +101,7 @@ const IMPORTS: readonly [string, readonly (typeof I32 | typeof F64)[], boolean][
   ["fetchSingle", [I], true],
   ["rawInstruction", [I], true],
   ["codeWritten", [I, I], false],
+  ["codeStale", [I], false],
   ["csrSlow", [I, I, I, I], true],
   ["softfloat", [I, I, I], false],
   ["traceTrap", [I], false],
@@ -110,6 +112,9 @@ const IMPORTS: readonly [string, readonly (typeof I32 | typeof F64)[], boolean][
 
 /** Of this many calls of the host that take a microsecond or more, one is reported by `onSlow`. A power of two. */
 const SLOW_CALLS = 32;
+
+/** A page that was code and data at once so many times waits no longer for the next. */
+const MAX_STALE_TIMES = 12;
 
 /** What translates hot code (src/jit), as the engine knows it. */
 export interface Tier1 {
@@ -173,6 +178,9 @@ export class Engine {
   readonly i32: Int32Array;
   readonly u32: Uint32Array;
   private ramNext: number;
+  /** Pages (places in memory) with code that may be data by now, and how often each one was. */
+  private readonly stale = new Set<number>();
+  private readonly staleTimes = new Map<number, number>();
   private codeNext: number;
   /** Decoded pages below `codeNext` that are free, and where the next search for some begins. */
   private readonly codeFree: number[] = [];
@@ -299,6 +307,25 @@ export class Engine {
     this.decoder.forget(code, host & 4095, length);
   }
 
+  /**
+   * Forgets the code of pages that are stored to again and again: no write entry may exist for them. What is translated
+   * stays. A page that is code and data at once has twice as much time after each time. Between slices: nothing runs in them.
+   */
+  dropStaleCode(): void {
+    if (this.stale.size === 0) return;
+    for (const host of this.stale) {
+      const page = this.i32[(this.layout.codePage >> 2) + (host >>> 12)]!;
+      if (page === 0 || this.tier1?.holds(host)) continue;
+      const times = this.staleTimes.get(host) ?? 0;
+      if (this.u32[(page + CODE.stores) >> 2]! < STALE_STORES * 2 ** Math.min(times, MAX_STALE_TIMES)) continue;
+      this.staleTimes.set(host, times + 1);
+      this.forgetCodePage(page);
+      this.codeFree.push(page);
+    }
+    this.stale.clear();
+    for (const hart of this.harts) this.exports.flushFetch(hart.base);
+  }
+
   /** A decoded page for the code at `host`; when all are used, some are taken from other code. */
   private newCodePage(host: number): number {
     const { layout } = this;
@@ -358,6 +385,8 @@ export class Engine {
       if (!free.has(page)) this.forgetCodePage(page);
     this.codeNext = layout.code;
     this.codeFree.length = 0;
+    this.stale.clear();
+    this.staleTimes.clear();
     for (const hart of this.harts) this.exports.flushFetch(hart.base);
   }
 
@@ -450,6 +479,7 @@ export class Engine {
         this.codeWritten(host! >>> 0, length!);
         return undefined;
       },
+      codeStale: (host) => void this.stale.add((host! & ~4095) >>> 0),
       csrSlow: (h, csr, operation, writes) => {
         const hart = this.hartAt(h!);
         this.slow();

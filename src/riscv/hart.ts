@@ -129,6 +129,7 @@ export class Hart implements CsrHart {
    * EXIT.attention (somebody called `leave`).
    */
   run(budget: number): number {
+    this.engine.dropStaleCode();
     const b = (this.base + S.budget.offset) >> 2;
     const end = (this.base + S.instretEnd.offset) >> 3;
     // instret = instretEnd - budget must not change.

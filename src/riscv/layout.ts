@@ -192,13 +192,14 @@ export const FILL_LOG = 256;
 
 /**
  * A decoded code page: 2048 operations, one for each halfword, and two that continue on the next page. Its address is
- * that of operation 0; the header lies before it: which 64-byte chunks hold decoded instructions (a bit each), and the
- * place of the page itself in this memory.
+ * that of operation 0; the header lies before it: which 64-byte chunks hold decoded instructions (a bit each), the place
+ * of the page itself in this memory, and how many stores to it there were since it was decoded.
  */
 export const CODE = {
   header: 64,
   chunks: -64,
   hostPage: -56,
+  stores: -48,
   slots: 2050,
   side: 2050 * 16,
   stride: 64 + 2050 * 16 + 2048 * 8 + 32,
@@ -207,6 +208,8 @@ export const CODE = {
  * Beside each operation, 8 bytes in the same page from CODE.side on: the table slot of the region that begins here (0:
  * none; see TARGET_MARK), the operation's own handler while HANDLER_REGION stands in its place, and how often it was jumped to.
  */
+/** Stores to a page with decoded code after which the host is told that it may be data by now; a power of two. */
+export const STALE_STORES = 256;
 /** Marks a distance (in halfwords, 30 bits) in SIDE.table of a computed call: where it went last. */
 export const TARGET_MARK = 0x40000000;
 export const SIDE = { table: 0, handler: 4, count: 6, size: 8 } as const;

@@ -1,5 +1,21 @@
 /** Calls from translated code to translated code in other modules, as generated code. */
-import { br, type Expr, type Func, fn, I32, I64, i32, i64, iff, label, local, loop, ret, type Stmt, set } from "../wasm/ir.ts";
+import {
+  br,
+  type Expr,
+  type Func,
+  fn,
+  I32,
+  I64,
+  i32,
+  i64,
+  iff,
+  label,
+  local,
+  loop,
+  ret,
+  type Stmt,
+  set,
+} from "../wasm/ir.ts";
 import { CODE, CTX, HANDLER_REGION, OP, S, SIDE, XTLB_ENTRIES } from "./layout.ts";
 import { entryOf } from "./mmu/entry.ts";
 

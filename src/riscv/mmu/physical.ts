@@ -19,7 +19,7 @@ import {
   select,
   set,
 } from "../../wasm/ir.ts";
-import { CODE, type MemoryLayout, PAGE_CODE, PAGE_DIRTY, RANGE, S } from "../layout.ts";
+import { CODE, type MemoryLayout, PAGE_CODE, PAGE_DIRTY, RANGE, S, STALE_STORES } from "../layout.ts";
 
 /** Builds the functions for a memory layout. */
 export const physicalFunctions = (m: MemoryLayout): Func[] => [
@@ -101,6 +101,11 @@ export const physicalFunctions = (m: MemoryLayout): Func[] => [
           ),
           [callStmt("codeWritten", host, size)],
         ),
+        // Such stores are slow, and what was code once may be data for a long time.
+        set(code, i32.add(code, CODE.stores)),
+        set(first, i32.add(i32.load(code), 1)),
+        i32.store(code, first),
+        iff(i32.eqz(i32.and(first, STALE_STORES - 1)), [callStmt("codeStale", host)]),
       ]),
     ];
   }),
