@@ -50,7 +50,7 @@ const MAX_STREAMS = 6;
 const MAX_RANGE = 1024;
 const MAX_STEP = 512;
 /** Ids of copies: those of the blocks, inlined ones included, and this for each loop. */
-const COPY = 2 ** 40;
+const COPY = 2 ** 44;
 
 /** What an instruction of the table does that matters here; undefined where a copy would not be worth while. */
 interface Behaviour {
