@@ -4,7 +4,7 @@
  * machine's memory.
  */
 import { insns } from "../isa/table.ts";
-import type { Decoder } from "../riscv/decoder.ts";
+import { type Decoder, hasBreakpoint } from "../riscv/decoder.ts";
 import { CODE, DEVICE_MARK, type MemoryLayout, OP, SIDE } from "../riscv/layout.ts";
 import { regionFunctions } from "../riscv/regions.ts";
 import { type CompiledFunc, encodeModule, type Import, SignatureTable } from "../wasm/encoder.ts";
@@ -201,6 +201,7 @@ export function translateBatch(
         const page = pages.at(rel >> 12);
         return page && pageOf(page.place, page.code).view.getUint16(rel & 4095, true);
       },
+      stops: (rel) => hasBreakpoint(u8, layout.breakpoints, rel & 4095),
       device(rel) {
         const page = pages.at(rel >> 12)!;
         return (u8[page.code + (rel & 4095) * 8 + OP.device]! & DEVICE_MARK) !== 0;

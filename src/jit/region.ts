@@ -71,6 +71,8 @@ export interface CodeReader {
   half(rel: number): number | undefined;
   /** The number in the table of the instruction that a 32-bit word is on this hart, or -1. */
   find(word: number): number;
+  /** Whether a breakpoint may be at `rel`: a region ends before it. */
+  stops(rel: number): boolean;
   /** Whether the instruction at `rel` was seen to reach devices. */
   device(rel: number): boolean;
   /** Where the computed jump at `rel` went last, if that is known. */
@@ -121,7 +123,7 @@ const CONTEXT = 2 ** 32;
 /** Decodes the instruction at `rel`, or undefined where a region must stop. */
 function decodeAt(read: CodeReader, rel: number): RegionInsn | undefined {
   const low = read.half(rel);
-  if (low === undefined) return undefined;
+  if (low === undefined || read.stops(rel)) return undefined;
   let word: number;
   let length: 2 | 4 = 2;
   if ((low & 3) === 3) {

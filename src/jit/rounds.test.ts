@@ -16,6 +16,7 @@ function roundsOf(source: string): Rounds[] {
   const region = findRegion(0, {
     half: (rel) => (rel >= 0 && rel + 2 <= bytes.length ? view.getUint16(rel, true) : undefined),
     find: (word) => decoder.find(word),
+    stops: () => false,
     device: () => false,
     lastTarget: () => undefined,
   })!;

@@ -67,6 +67,8 @@ export class RegionCache implements Tier1 {
   private pending: TranslationEntry[] = [];
   private readonly waiting = new Set<number>();
   private busy = false;
+  /** How often all code was forgotten. */
+  private dropped = 0;
   private readonly byPage = new Map<number, Set<Installed>>();
   private readonly freeSlots: number[] = [];
   private readonly patience: Patience;
@@ -134,10 +136,13 @@ export class RegionCache implements Tier1 {
     this.busy = true;
     const began = this.monotonic();
     const entries = this.pending.splice(0, this.compiler.batch ?? BATCH);
+    const { dropped } = this;
     this.compiler.translate(entries, (result) => {
       this.busy = false;
       const came = this.monotonic();
       for (const e of entries) this.waiting.delete(e.host + e.offset);
+      // What was forgotten meanwhile, for a breakpoint, is not to come back.
+      if (dropped !== this.dropped) return this.pausedSince(came);
       if (result !== undefined) this.install(result);
       else for (const e of entries) this.patience.giveUp(e.host, e.offset);
       this.pausedSince(came);
@@ -267,6 +272,7 @@ export class RegionCache implements Tier1 {
   }
 
   codeDropped(): void {
+    this.dropped++;
     for (const set of this.byPage.values()) for (const installed of set) this.remove(installed);
     this.patience.clear();
     for (const { host, offset } of this.pending) this.waiting.delete(host + offset);

@@ -14,6 +14,7 @@ import type { TypeInfo } from "../qom/type-info.ts";
 import { createObject } from "../qom/type-registry.ts";
 import { Engine } from "../riscv/engine.ts";
 import type { Hart } from "../riscv/hart.ts";
+import { EXIT } from "../riscv/layout.ts";
 import { trapLine } from "../riscv/trap-log.ts";
 import { EventQueue } from "../util/clock.ts";
 import type { Log } from "../util/log.ts";
@@ -230,7 +231,7 @@ export class Machine {
   }
 
   /**
-   * Runs until the guest ends the machine or `stop` is called (undefined then).
+   * Runs until the guest ends the machine, or `stop` is called or a hart is at a breakpoint (undefined then).
    * @throws ModelError when a device model throws
    */
   async run(): Promise<ShutdownReason | undefined> {
@@ -347,7 +348,7 @@ export class Machine {
       this.#time.turn(budget, hart.remaining);
       this.#running = hart;
       try {
-        hart.run(budget);
+        if (hart.run(budget) === EXIT.breakpoint) this.#stop = true;
       } catch (error) {
         throw this.#modelError(error, hart);
       } finally {

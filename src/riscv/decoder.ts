@@ -2,7 +2,7 @@
 import { expandCompressed } from "../isa/compressed.ts";
 import { type Format, type Insn, immediateOf } from "../isa/insn.ts";
 import { findInsn, insns } from "../isa/table.ts";
-import { CODE, FIRST_INSN_HANDLER, HANDLER_CROSS, HANDLER_RELOOKUP, OP, S } from "./layout.ts";
+import { CODE, FIRST_INSN_HANDLER, HANDLER_BREAK, HANDLER_CROSS, HANDLER_RELOOKUP, OP, S, SIDE } from "./layout.ts";
 
 /** What decoding needs to know of an instruction, worked out once. */
 interface Shape {
@@ -51,6 +51,10 @@ const HANDLER_ILLEGAL = FIRST_INSN_HANDLER + insns.length;
 /** How many instructions one call decodes at most. */
 const RUN = 64;
 
+/** Whether a breakpoint has this offset in its page, by the map at `breakpoints`. */
+export const hasBreakpoint = (u8: Uint8Array, breakpoints: number, offset: number): boolean =>
+  ((u8[breakpoints + (offset >> 4)]! >> ((offset >> 1) & 7)) & 1) !== 0;
+
 /** Decodes for one memory. `enabled` are the extensions that the harts have. */
 export class Decoder {
   private readonly u8: Uint8Array;
@@ -58,8 +62,11 @@ export class Decoder {
   private readonly i32: Int32Array;
   private readonly u32: Uint32Array;
   private readonly off: Uint8Array;
+  private readonly breakpoints: number;
 
-  constructor(memory: SharedArrayBuffer | ArrayBuffer, enabled: ReadonlySet<string>) {
+  /** @param breakpoints where the map of breakpoints is (MemoryLayout), for who writes operations */
+  constructor(memory: SharedArrayBuffer | ArrayBuffer, enabled: ReadonlySet<string>, breakpoints = 0) {
+    this.breakpoints = breakpoints;
     this.u8 = new Uint8Array(memory);
     this.u16 = new Uint16Array(memory);
     this.i32 = new Int32Array(memory);
@@ -107,6 +114,15 @@ export class Decoder {
     return n;
   }
 
+  /** Makes the operation at `ip` stop for a breakpoint, if there is one at its offset in some page. */
+  mark(page: number, ip: number): void {
+    const offset = (ip - page) >> 3;
+    if (!hasBreakpoint(this.u8, this.breakpoints, offset)) return;
+    const side = page + CODE.side + (offset >> 1) * SIDE.size;
+    this.u16[(side + SIDE.handler) >> 1] = this.u16[(ip + OP.handler) >> 1]!;
+    this.u16[(ip + OP.handler) >> 1] = HANDLER_BREAK;
+  }
+
   /** Decodes from operation `ip` of the page at `page` on, until code ends, is decoded already, or leaves the page. */
   decode(page: number, ip: number): void {
     const { u16, u32 } = this;
@@ -124,6 +140,7 @@ export class Decoder {
       if ((low & 3) === 3) {
         if (offset === 4094) {
           this.u8[at + OP.length] = 4;
+          // A breakpoint there is seen when the instruction is decoded alone.
           u16[(at + OP.handler) >> 1] = HANDLER_CROSS;
           break;
         }
@@ -133,6 +150,7 @@ export class Decoder {
       }
       const raw = (low & 3) === 3 ? low | (u16[(host + offset + 2) >> 1]! << 16) : low;
       const insn = this.write(at, raw);
+      this.mark(page, at);
       if (insn < 0 || shapes[insn]!.ends) break;
       at += this.u8[at + OP.length]! << 3;
     }

@@ -102,6 +102,7 @@ const IMPORTS: readonly [string, readonly (typeof I32 | typeof F64)[], boolean][
   ["rawInstruction", [I], true],
   ["codeWritten", [I, I], false],
   ["codeStale", [I], false],
+  ["breakpoint", [I], true],
   ["csrSlow", [I, I, I, I], true],
   ["softfloat", [I, I, I], false],
   ["traceTrap", [I], false],
@@ -181,6 +182,7 @@ export class Engine {
   /** Pages (places in memory) with code that may be data by now, and how often each one was. */
   private readonly stale = new Set<number>();
   private readonly staleTimes = new Map<number, number>();
+  private readonly breakpoints = new Set<bigint>();
   private codeNext: number;
   /** Decoded pages below `codeNext` that are free, and where the next search for some begins. */
   private readonly codeFree: number[] = [];
@@ -217,7 +219,7 @@ export class Engine {
         for (const hart of this.harts) hart.flushAll();
       },
     });
-    this.decoder = new Decoder(buffer, this.extensions);
+    this.decoder = new Decoder(buffer, this.extensions, layout.breakpoints);
     writeCsrTables(this.view, layout);
     this.hotCount = options.hotCount ?? HOT_COUNT;
     const code = this.generated(pages, this.hotCount, options.modules ?? new Map());
@@ -375,6 +377,25 @@ export class Engine {
     this.u8[this.layout.pageFlags + number]! &= ~PAGE_CODE;
   }
 
+  /**
+   * Puts a breakpoint at a virtual address, whatever is mapped there, or takes it away. `Hart.run` ends with EXIT.breakpoint
+   * before the instruction, which the next `run` executes. Between slices. Everything is decoded and translated anew, so
+   * code without breakpoints costs nothing.
+   */
+  setBreakpoint(address: bigint, on: boolean): void {
+    if (this.breakpoints.has(address) === on) return;
+    if (on) this.breakpoints.add(address);
+    else this.breakpoints.delete(address);
+    const { breakpoints } = this.layout;
+    this.u8.fill(0, breakpoints, breakpoints + 256);
+    for (const at of this.breakpoints) {
+      const offset = Number(at & 4095n);
+      this.u8[breakpoints + (offset >> 4)]! |= 1 << ((offset >> 1) & 7);
+    }
+    this.dropCode();
+    for (const hart of this.harts) this.decoder.clearScratch(hart.get32(S.scratchPage));
+  }
+
   /** Forgets all decoded code. */
   dropCode(): void {
     this.tier1?.codeDropped();
@@ -411,6 +432,7 @@ export class Engine {
     if (last) this.view.setUint16(last, 1, true);
     const ip = page + (Number(pc & 0xffen) << 3);
     decoder.write(ip, raw);
+    decoder.mark(page, ip);
     this.scratchSlot[hart.index] = ip + OP.handler;
     return page;
   }
@@ -480,6 +502,7 @@ export class Engine {
         return undefined;
       },
       codeStale: (host) => void this.stale.add((host! & ~4095) >>> 0),
+      breakpoint: (h) => Number(this.breakpoints.has(this.hartAt(h!).pc) && this.hartAt(h!).stopsHere()),
       csrSlow: (h, csr, operation, writes) => {
         const hart = this.hartAt(h!);
         this.slow();

@@ -16,6 +16,8 @@ export class Hart implements CsrHart {
   readonly extensions: ReadonlySet<string>;
   /** True after WFI, until an enabled interrupt is pending. */
   waiting = false;
+  /** The pc at which a breakpoint ended the last slice. */
+  private stoppedAt: bigint | undefined;
   /** The timer comparator of Sstc moved; the machine arms its timer for `stimecmp`. */
   onTimerChanged: (deadline: bigint | undefined) => void = () => {};
   /** Called when something arrives that may end a wait. */
@@ -125,11 +127,12 @@ export class Hart implements CsrHart {
   }
 
   /**
-   * Runs at most `budget` instructions (traps count as one). Returns EXIT.budget, EXIT.wfi (the hart waits) or
-   * EXIT.attention (somebody called `leave`).
+   * Runs at most `budget` instructions (traps count as one). Returns EXIT.budget, EXIT.wfi (the hart waits),
+   * EXIT.attention (somebody called `leave`) or EXIT.breakpoint.
    */
   run(budget: number): number {
     this.engine.dropStaleCode();
+    if (this.stoppedAt !== undefined && this.stoppedAt !== this.pc) this.stoppedAt = undefined;
     const b = (this.base + S.budget.offset) >> 2;
     const end = (this.base + S.instretEnd.offset) >> 3;
     // instret = instretEnd - budget must not change.
@@ -139,6 +142,13 @@ export class Hart implements CsrHart {
     this.i32[(this.base + S.attention.offset) >> 2]! &= ~ATTENTION_LEAVE;
     this.waiting = exit === EXIT.wfi;
     return exit;
+  }
+
+  /** Whether a breakpoint at the pc ends the slice: not when `run` goes on from there. */
+  stopsHere(): boolean {
+    const stops = this.stoppedAt !== this.pc;
+    this.stoppedAt = stops ? this.pc : undefined;
+    return stops;
   }
 
   /** Runs generated code until it returns: a device's refusal of an access comes out of it, and goes on as a trap. */

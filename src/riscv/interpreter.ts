@@ -37,6 +37,7 @@ import {
   CTX,
   EXIT,
   FIRST_INSN_HANDLER,
+  HANDLER_BREAK,
   HANDLER_CROSS,
   HANDLER_DECODE,
   HANDLER_REGION,
@@ -429,6 +430,17 @@ export function interpreterFunction(
         set(pcLocal, S.pc.get(h)),
         set(budget, S.budget.get(h)),
         br(attend),
+      ]);
+    } else if (n === HANDLER_BREAK) {
+      const side = local(I32, "side");
+      f.scope([
+        set(budget, i32.add(budget, 1)),
+        S.pc.set(h, currentPc),
+        S.budget.set(h, budget),
+        iff(call(I32, "breakpoint", h), [ret(EXIT.breakpoint)]),
+        set(side, i32.add(page, i32.shr_u(i32.sub(ip, page), 1))),
+        set(handler, i32.load16_u(side, CODE.side + SIDE.handler)),
+        br(next),
       ]);
     } else if (n < FIRST_INSN_HANDLER) f.stmt({ k: "unreachable" });
     else if (n < handlers - 1) {

@@ -206,7 +206,7 @@ export const CODE = {
 } as const;
 /**
  * Beside each operation, 8 bytes in the same page from CODE.side on: the table slot of the region that begins here (0:
- * none; see TARGET_MARK), the operation's own handler while HANDLER_REGION stands in its place, and how often it was jumped to.
+ * none; see TARGET_MARK), the operation's own handler while HANDLER_REGION or HANDLER_BREAK stands in its place, and how often it was jumped to.
  */
 /** Stores to a page with decoded code after which the host is told that it may be data by now; a power of two. */
 export const STALE_STORES = 256;
@@ -221,7 +221,8 @@ export const HANDLER_DECODE = 0;
 export const HANDLER_RELOOKUP = 1;
 export const HANDLER_CROSS = 2;
 export const HANDLER_REGION = 3;
-export const FIRST_INSN_HANDLER = 4;
+export const HANDLER_BREAK = 4;
+export const FIRST_INSN_HANDLER = 5;
 
 /** Page flags. DIRTY: written since the last snapshot; CODE: has decoded instructions, so no write entry may exist. */
 export const PAGE_DIRTY = 1;
@@ -238,6 +239,8 @@ export interface MemoryLayout {
   readonly csrKind: number;
   readonly csrOffset: number;
   readonly csrMask: number;
+  /** A bit for each halfword of a page: a breakpoint has this offset, in whatever page. */
+  readonly breakpoints: number;
   readonly pageFlags: number;
   readonly writeEntry: number;
   readonly codePage: number;
@@ -260,7 +263,8 @@ export function planMemory(hartCount: number, ramBytes: number, codeCapacity = 1
   const csrKind = align(ranges + MAX_RANGES * RANGE.stride, 64);
   const csrOffset = csrKind + 4096;
   const csrMask = csrOffset + 4096 * 2;
-  const pageFlags = csrMask + 4096 * 8;
+  const breakpoints = csrMask + 4096 * 8;
+  const pageFlags = breakpoints + 256;
   // The tables cover this whole memory, themselves included: solve for the size from above.
   const contextsSize = hartCount * CONTEXTS_PER_HART * CTX.stride;
   const codeSize = (codeCapacity + hartCount) * CODE.stride;
@@ -281,6 +285,7 @@ export function planMemory(hartCount: number, ramBytes: number, codeCapacity = 1
     csrKind,
     csrOffset,
     csrMask,
+    breakpoints,
     pageFlags,
     writeEntry,
     codePage,
@@ -337,7 +342,7 @@ export const ACCESS_WRITE = 1;
 export const ACCESS_FETCH = 2;
 
 /** What `run` returns. */
-export const EXIT = { budget: 0, wfi: 1, attention: 2 } as const;
+export const EXIT = { budget: 0, wfi: 1, attention: 2, breakpoint: 3 } as const;
 /** Values of S.attention: look at interrupts; leave `run`. */
 export const ATTENTION_LOOK = 1;
 export const ATTENTION_LEAVE = 2;
