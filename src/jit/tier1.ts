@@ -143,9 +143,11 @@ export class RegionCache implements Tier1 {
       for (const e of entries) this.waiting.delete(e.host + e.offset);
       // What was forgotten meanwhile, for a breakpoint, is not to come back.
       if (dropped !== this.dropped) return this.pausedSince(came);
-      if (result !== undefined) this.install(result);
-      else for (const e of entries) this.patience.giveUp(e.host, e.offset);
+      const installed = result === undefined ? [] : this.install(result);
+      if (result === undefined) for (const e of entries) this.patience.giveUp(e.host, e.offset);
       this.pausedSince(came);
+      // Not a part of the pause that it tells of.
+      if (this.log.enabled("jit")) for (const [region, slot] of installed) this.logRegion(region, slot);
     });
     this.pausedSince(began);
   }
@@ -156,17 +158,17 @@ export class RegionCache implements Tier1 {
     this.waited += pause;
   }
 
-  /** Puts a translation in place, unless its code has changed since. */
-  private install(t: CompiledTranslation): void {
+  /** Puts a translation in place, unless its code has changed since. Returns the regions with their slots. */
+  private install(t: CompiledTranslation): readonly (readonly [TranslatedRegion, number])[] {
     const { engine } = this;
     for (const { host, code, low, high, copy } of t.pages) {
-      if (engine.i32[(engine.layout.codePage >> 2) + (host >>> 12)] !== code) return;
+      if (engine.i32[(engine.layout.codePage >> 2) + (host >>> 12)] !== code) return [];
       for (let chunk = 0; chunk < 64; chunk++) {
         if (((chunk < 32 ? low >>> chunk : high >>> (chunk - 32)) & 1) === 0) continue;
         for (let i = chunk * 64; i < chunk * 64 + 64; i++) {
           if (engine.u8[host + i] === copy[i]) continue;
           this.patience.lost(host);
-          return;
+          return [];
         }
       }
     }
@@ -175,6 +177,7 @@ export class RegionCache implements Tier1 {
       env: { memory: engine.memory, table: engine.table },
       engine: { ...engine.exports, hostWorks: engine.devices.functions.hostWorks },
     });
+    const regions: [TranslatedRegion, number][] = [];
     const slots: { ip: number; side: number; slot: number }[] = [];
     for (const region of t.regions) {
       const { host, offset, name } = region;
@@ -194,7 +197,7 @@ export class RegionCache implements Tier1 {
       engine.view.setInt32(side + SIDE.table, slot, true);
       engine.view.setUint16(ip + OP.handler, HANDLER_REGION, true);
       slots.push({ ip, side, slot });
-      if (this.log.enabled("jit")) this.logRegion(region, slot);
+      regions.push([region, slot]);
     }
     const installed: Installed = {
       size: t.size,
@@ -215,6 +218,7 @@ export class RegionCache implements Tier1 {
     this.modules++;
     this.regions += slots.length;
     this.installed += slots.length;
+    return regions;
   }
 
   /** What `-d jit` shows: a region's place, size and guest code; its hotness is in the interpreter's count. */
