@@ -33,7 +33,7 @@ const NEAR = 40;
  */
 const INSIDE = 8;
 /** Entries in a batch at most. */
-const BATCH = 16;
+const BATCH = 8;
 /** Code bytes that are kept; beyond, everything is translated anew as it gets hot. */
 const CODE_BUDGET = 24 << 20;
 /** Table slots to add when all are taken. */
